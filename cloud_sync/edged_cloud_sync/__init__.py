@@ -1,0 +1,1 @@
+"""The road between an edge and the hub: wire format and uplink."""

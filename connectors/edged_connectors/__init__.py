@@ -1,0 +1,1 @@
+"""South connectors read plant protocols; north connectors publish to hosts such as Ignition."""

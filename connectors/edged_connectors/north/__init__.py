@@ -1,0 +1,1 @@
+"""North connectors: the Sparkplug B codec and edge node."""

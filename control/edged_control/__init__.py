@@ -1,0 +1,1 @@
+"""Control on the edge: limits, the gate, controllers and the loop that joins them."""

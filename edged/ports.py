@@ -1,0 +1,192 @@
+"""What components ask of each other. Only `app` knows the concrete classes behind these."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from edged.types import BatchKey, Command, Event, Gap, Lane, Proposal, Sample, Verdict
+
+
+class SignalStatus(NamedTuple):
+    """Whether one signal could be set up at the source; a refused one names its reason and is retried on its own."""
+
+    signal: str
+    accepted: bool
+    reason: str = ""
+
+
+class Connection(NamedTuple):
+    """What `connect` found. `resumed` is true when the source kept everything since the last connection (no gap)."""
+
+    signals: Sequence[SignalStatus]
+    resumed: bool = False
+
+
+class Reading(NamedTuple):
+    """What one `read` brought; empty, it is a sign of life. `receipt` goes back to `acknowledge` after the commit."""
+
+    samples: Sequence[Sample] = ()
+    gaps: Sequence[Gap] = ()
+    receipt: object | None = None
+    events: Sequence[Event] = ()
+
+
+class Connector(Protocol):
+    """A south connector: dumb on purpose. The runner owns retry, back-off, watchdog, metrics and status."""
+
+    async def connect(self) -> Connection:
+        """Sets up every signal. Raises SourceUnreachable or AccessRefused."""
+        ...
+
+    async def read(self) -> Reading:
+        """Waits for the next data or sign of life. Raises SourceLost."""
+        ...
+
+    async def close(self) -> None:
+        """Leaves the source in good order; never raises, never hangs (own time limit)."""
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """A connector that can write. It accepts only a Command that bears its seal and has not expired."""
+
+    async def write(self, command: Command) -> None:
+        """Sends one value. Raises WriteFailed when rejected, WriteUnknown when nobody can tell."""
+        ...
+
+
+@runtime_checkable
+class Poller(Protocol):
+    """A connector that can read given signals now, past any report by exception."""
+
+    async def poll(self, signals: Sequence[str]) -> Reading:
+        """Reads the signals at the source and returns everything that was read (whole blocks included)."""
+        ...
+
+
+@runtime_checkable
+class Acknowledger(Protocol):
+    """A connector whose source wants to hear that data is safe (MQTT)."""
+
+    def acknowledge(self, receipt: object) -> None:
+        """Called on the loop, in order, after the commit of the reading that carried the receipt."""
+        ...
+
+
+class Plant(Protocol):
+    """How the control loop reaches the plant: fresh reads and sealed writes, routed to the right source."""
+
+    async def poll(self, signals: Sequence[str]) -> Sequence[Sample]:
+        """Fresh samples of the given signals, in that order; a failed read is a BAD sample. Recorded like any other."""
+        ...
+
+    async def write(self, command: Command) -> None:
+        """Raises WriteFailed or WriteUnknown."""
+        ...
+
+
+class Recorder(Protocol):
+    """Where samples and events become durable."""
+
+    @property
+    def writable(self) -> bool:
+        """False while degraded: then no decision is made."""
+        ...
+
+    def append(self, source: str, samples: Sequence[Sample]) -> Awaitable[None]:
+        """Takes samples at once; the awaitable is done when they are durable, or their loss is recorded as a Gap."""
+        ...
+
+    def record(self, events: Sequence[Event]) -> Awaitable[None]:
+        """Takes events at once and commits without waiting for a group. Raises OutboxUnavailable when degraded."""
+        ...
+
+
+class Road(Protocol):
+    """The one road that plant data takes: latest values, listeners, outbox. `edged.bus.Bus` is the real one."""
+
+    def publish(self, source: str, samples: Sequence[Sample]) -> Awaitable[None]:
+        """Hands samples to every listener and to the outbox; the awaitable is done when they are durable."""
+        ...
+
+    def record(self, events: Sequence[Event]) -> Awaitable[None]:
+        """Hands events to every listener and to the outbox."""
+        ...
+
+    def last_seen(self, source: str) -> int | None:
+        """Receive time (ns UTC) of the source's last durable sample, also of earlier runs; None if never seen."""
+        ...
+
+
+class StoredBatch(Protocol):
+    """A durable batch as a sink sees it."""
+
+    @property
+    def key(self) -> BatchKey: ...
+
+    @property
+    def blob(self) -> bytes:
+        """The encoded records, exactly as stored."""
+        ...
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def live(self) -> bool:
+        """True when it was committed after the sink last went online; False for backlog."""
+        ...
+
+    def samples(self) -> Sequence[Sample]:
+        """The samples of a process batch; decoded only if they are no longer in memory. Raises DamagedRecord."""
+        ...
+
+    def events(self) -> Sequence[Event]:
+        """The events of an events batch. Raises DamagedRecord."""
+        ...
+
+
+class Sink(Protocol):
+    """One consumer's view of the outbox. It keeps confirmed intervals, so live batches need not wait for backlog."""
+
+    async def take(self, lane: Lane, *, live: bool, max_batches: int, max_bytes: int) -> Sequence[StoredBatch]:
+        """Unconfirmed batches that are not out already, oldest first, from the live part or the backlog."""
+        ...
+
+    async def wait(self, seconds: float) -> None:
+        """Returns when something new was committed, or after the time."""
+        ...
+
+    async def confirm(self, keys: Sequence[BatchKey]) -> None:
+        """These are held by the other side for good."""
+        ...
+
+    def release(self, keys: Sequence[BatchKey]) -> None:
+        """These did not arrive; they will be taken again, as backlog."""
+        ...
+
+    def reopen(self) -> None:
+        """The sink went online (again): everything unconfirmed so far becomes backlog, what comes now is live."""
+        ...
+
+    async def unconfirm(self, since: int, until: int) -> int:
+        """Makes confirmed process batches with samples in since..until (ns UTC) backlog again; returns how many."""
+        ...
+
+    def depth(self, lane: Lane) -> int:
+        """Batches not confirmed yet."""
+        ...
+
+
+class ProposalDesk(Protocol):
+    """The only door for wishes from outside: operators, hub and Sparkplug commands."""
+
+    async def submit(self, proposal: Proposal) -> Verdict:
+        """Judges the wish now; an allowed one is carried out by its loop, step by step within the rate."""
+        ...
+
+
+SampleListener = Callable[[Sequence[Sample]], None]
+EventListener = Callable[[Sequence[Event]], None]

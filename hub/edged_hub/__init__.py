@@ -1,0 +1,1 @@
+"""The central hub: ingest, history, training and the API."""

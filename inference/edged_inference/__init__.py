@@ -1,0 +1,1 @@
+"""Inference on the edge: feature windows, ONNX sessions, model slots."""

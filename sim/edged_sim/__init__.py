@@ -1,0 +1,1 @@
+"""A simulated glass line behind real OPC UA, Modbus TCP and MQTT faces."""
