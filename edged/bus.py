@@ -1,0 +1,48 @@
+"""The one road of plant data: every listener sees a batch at once, the outbox makes it durable."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Protocol
+
+from edged.ports import EventListener, Recorder, SampleListener
+from edged.types import Event, Sample
+
+
+class DurableRecorder(Recorder, Protocol):
+    """A recorder that also remembers when each source was last heard."""
+
+    def last_seen(self, source: str) -> int | None: ...
+
+
+class Bus:
+    """Listeners are synchronous and quick; they run in the order of subscription, on the loop, before the commit."""
+
+    def __init__(self, outbox: DurableRecorder) -> None:
+        self._outbox = outbox
+        self._sample_listeners: list[SampleListener] = []
+        self._event_listeners: list[EventListener] = []
+
+    def subscribe(self, listener: SampleListener) -> None:
+        """`listener` gets every list of samples."""
+        self._sample_listeners.append(listener)
+
+    def subscribe_events(self, listener: EventListener) -> None:
+        """`listener` gets every list of events."""
+        self._event_listeners.append(listener)
+
+    def publish(self, source: str, samples: Sequence[Sample]) -> Awaitable[None]:
+        """Done when the samples are durable, or their loss is recorded."""
+        for listener in self._sample_listeners:
+            listener(samples)
+        return self._outbox.append(source, samples)
+
+    def record(self, events: Sequence[Event]) -> Awaitable[None]:
+        """Done when the events are durable. Raises OutboxUnavailable while the outbox is degraded."""
+        for listener in self._event_listeners:
+            listener(events)
+        return self._outbox.record(events)
+
+    def last_seen(self, source: str) -> int | None:
+        """Receive time (ns UTC) of the source's last durable sample."""
+        return self._outbox.last_seen(source)

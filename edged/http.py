@@ -1,0 +1,97 @@
+"""The daemon's own pages: /metrics, /healthz, /readyz and /status. Loopback only, unless a token guards them."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+
+import orjson
+from aiohttp import web
+
+from edged.errors import EdgedError
+from edged.log import get_logger
+from edged.settings import HttpSettings
+
+METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPEN_PATHS = ("/healthz", "/readyz")
+SHUTDOWN_SECONDS = 2.0
+
+log = get_logger("http")
+
+
+class PortTaken(EdgedError):
+    """The port for the status pages is in use: stop the other process or set http.port."""
+
+
+class StatusServer:
+    """Serves what it is given: functions that render metrics, tell health and readiness, and take the status."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        *,
+        metrics: Callable[[], bytes],
+        healthy: Callable[[], bool],
+        ready: Callable[[], bool],
+        status: Callable[[], object],
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._healthy = healthy
+        self._ready = ready
+        self._status = status
+        self._runner: web.AppRunner | None = None
+        self.port = settings.port
+
+    async def open(self) -> None:
+        """Starts to listen. Raises PortTaken."""
+        app = web.Application(middlewares=[self._guard()])
+        app.router.add_get("/metrics", self._get_metrics)
+        app.router.add_get("/healthz", self._get_health)
+        app.router.add_get("/readyz", self._get_ready)
+        app.router.add_get("/status", self._get_status)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
+        try:
+            await site.start()
+        except OSError as fault:
+            await self._runner.cleanup()
+            raise PortTaken(f"http.port {self._settings.port} on {self._settings.host}: {fault.strerror}") from fault
+        self.port = self._runner.addresses[0][1]
+        log.info("status_pages", url=f"http://{self._settings.host}:{self.port}/status")
+
+    async def close(self) -> None:
+        """Stops listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _guard(self) -> Callable[..., Awaitable[web.StreamResponse]]:
+        token = self._settings.token.read() if self._settings.token else None
+
+        @web.middleware
+        async def check(
+            request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        ) -> web.StreamResponse:
+            given = request.headers.get("Authorization", "")
+            if token and request.path not in OPEN_PATHS and not hmac.compare_digest(given, f"Bearer {token}"):
+                raise web.HTTPUnauthorized(text="a bearer token is required\n")
+            return await handler(request)
+
+        return check
+
+    async def _get_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics(), headers={"Content-Type": METRICS_CONTENT_TYPE})
+
+    async def _get_health(self, _: web.Request) -> web.Response:
+        return _verdict(self._healthy(), "healthy", "an essential service is down, see /status")
+
+    async def _get_ready(self, _: web.Request) -> web.Response:
+        return _verdict(self._ready(), "ready", "not ready yet, see /status")
+
+    async def _get_status(self, _: web.Request) -> web.Response:
+        return web.Response(body=orjson.dumps(self._status(), default=str), content_type="application/json")
+
+
+def _verdict(good: bool, yes: str, no: str) -> web.Response:
+    return web.Response(status=200 if good else 503, text=(yes if good else no) + "\n")
