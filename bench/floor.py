@@ -41,7 +41,8 @@ async def run(endpoint: str, broker_port: int, database: str, publishing_millise
         nodes = await folder.get_variables()
         parameters = ua.CreateSubscriptionParameters(publishing_milliseconds, 10000, 10, 0, True, 0)
         subscription = BatchSubscription(client.uaclient.session, parameters, object())
-        subscription.queue = queue = asyncio.Queue()
+        queue: asyncio.Queue[list[Any]] = asyncio.Queue()
+        subscription.queue = queue
         await subscription.init()
         for start in range(0, len(nodes), 500):
             await subscription.subscribe_data_change(nodes[start : start + 500], queuesize=10)

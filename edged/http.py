@@ -73,8 +73,8 @@ class StatusServer:
         async def check(
             request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
         ) -> web.StreamResponse:
-            given = request.headers.get("Authorization", "")
-            if token and request.path not in OPEN_PATHS and not hmac.compare_digest(given, f"Bearer {token}"):
+            given = request.headers.get("Authorization", "").encode()
+            if token and request.path not in OPEN_PATHS and not hmac.compare_digest(given, f"Bearer {token}".encode()):
                 raise web.HTTPUnauthorized(text="a bearer token is required\n")
             return await handler(request)
 

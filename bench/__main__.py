@@ -1,0 +1,33 @@
+"""python -m bench NAME [options]: one benchmark, drill, check or the demo."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+COMMANDS = {
+    "demo": ("bench.demo", "the simulated line, read, judged, controlled and synced, with a live table"),
+    "check": ("bench.checker", "compares the plant's journals with the hub's rows"),
+    "drill": ("bench.drill", "breaks one thing (or all, one after the other) and counts what was lost"),
+    "throughput": ("bench.throughput", "CPU per value against the floor script, and source-to-hub latency"),
+    "memory": ("bench.memory", "memory slope over time"),
+    "environment": ("bench.environment", "says which real servers are here; fails in CI when one is missing"),
+    "all": ("bench.every", "every benchmark, one after the other"),
+}
+
+
+def main() -> int:
+    """Runs the named command with the rest of the arguments; the exit status."""
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+        print(f"{__doc__}\n")
+        for name, (_, what) in COMMANDS.items():
+            print(f"  {name:12} {what}")
+        print("\nEach takes --help, prints a table, and as its last line one JSON object.")
+        return 0 if len(sys.argv) == 2 and sys.argv[1] in ("-h", "--help") else 2
+    module = importlib.import_module(COMMANDS[sys.argv[1]][0])
+    status: int = module.main(sys.argv[2:])
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Which real servers and peers the tests find on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.processes import PROJECT, mosquitto
+from bench.report import table
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Prints the table; in CI a missing one is a failure, elsewhere its tests are skipped by name."""
+    argparse.ArgumentParser(prog="python -m bench environment", description=__doc__).parse_args(arguments)
+    found = {
+        "mosquitto": mosquitto(),
+        "promtool": shutil.which("promtool"),
+        "systemd-analyze": shutil.which("systemd-analyze"),
+        "node": shutil.which("node"),
+        "npm peers": _existing(PROJECT / "tests" / "peers" / "node_modules"),
+        "EDGED_DATA": _existing(Path(os.environ["EDGED_DATA"])) if "EDGED_DATA" in os.environ else None,
+    }
+    print(table(("needed by the tests", "found"), [(name, where or "missing") for name, where in found.items()]))
+    missing = [name for name, where in found.items() if where is None]
+    if missing:
+        print(f"tests that need {', '.join(missing)} are skipped")
+    return 1 if missing and os.environ.get("CI") else 0
+
+
+def _existing(path: Path) -> str | None:
+    return str(path) if path.is_dir() else None

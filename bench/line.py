@@ -1,0 +1,141 @@
+"""The whole line as processes: simulated plant, broker, hub and daemon, on free loopback ports."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.processes import (
+    PROJECT,
+    Process,
+    Stack,
+    fetch,
+    free_port,
+    listens,
+    mosquitto,
+    program,
+    wait_until,
+    write_mosquitto_config,
+)
+
+NODE = "line_a"
+FACES = ("opcua", "modbus", "mqtt")
+
+
+class LineStack(Stack):
+    """Starts each part by name; parts may be killed and started again on the same ports."""
+
+    def __init__(self, folder: Path, *, node: str = NODE) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        super().__init__(folder)
+        self.node = node
+        self.journal = folder / "journal"
+        self.hub_data = folder / "hub"
+        self.edge_data = folder / "edge"
+        self.secret = folder / "hub-secret"
+        self.ready = folder / "plant.json"
+        self.mqtt_port = free_port()
+        self.hub_port = free_port()
+        self.http_port = free_port()
+        self.opcua_port = free_port()
+        self.modbus_port = free_port()
+        self.real_broker = mosquitto() is not None
+        self.status_url = f"http://127.0.0.1:{self.http_port}/status"
+        self.hub_url = f"http://127.0.0.1:{self.hub_port}"
+
+    def start_broker(self) -> Process:
+        """mosquitto where it is installed, else the embedded broker (MQTT 3.1.1, for the demo only)."""
+        path = mosquitto()
+        if path:
+            config = write_mosquitto_config(self.folder, self.mqtt_port)
+            broker = self.start("broker", [path, "-c", str(config)])
+        else:
+            broker = self.start("broker", [program("edged-sim"), "broker", "--port", str(self.mqtt_port)])
+        wait_until("the MQTT broker", lambda: listens(self.mqtt_port), broker)
+        return broker
+
+    def start_hub(self, *, core: int | None = None) -> Process:
+        """The hub, and on the first start the edge's identity."""
+        arguments = [program("edged-hub"), "run", "--data", str(self.hub_data), "--port", str(self.hub_port)]
+        hub = self.start("hub", arguments, core=core)
+        wait_until("the hub", lambda: fetch(f"{self.hub_url}/readyz") is not None, hub)
+        if not self.secret.exists():
+            self.enroll()
+        return hub
+
+    def enroll(self) -> None:
+        """Gives the edge its secret."""
+        arguments = [program("edged-hub"), "enroll", self.node, "--data", str(self.hub_data), "--out", str(self.secret)]
+        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
+
+    def start_plant(self, scenario: Path, *, restart_seconds: float = 10.0, core: int | None = None) -> Process:
+        """The simulated line behind its three faces."""
+        ports = ["--opcua-port", self.opcua_port, "--modbus-port", self.modbus_port, "--mqtt-port", self.mqtt_port]
+        arguments = [program("edged-sim"), "run", "--scenario", scenario, *ports, "--journal", self.journal]
+        arguments += ["--ready-file", self.ready, "--restart-seconds", restart_seconds]
+        arguments += ["--mqtt-protocol", self.environment()["EDGED_MQTT_PROTOCOL"]]
+        plant = self.start("plant", [str(word) for word in arguments], core=core)
+        wait_until("the simulated plant", self.ready.exists, plant)
+        return plant
+
+    def face_pid(self, face: str) -> int:
+        """The process of one face; it changes when the plant restarts it."""
+        return int(json.loads(self.ready.read_text(encoding="utf-8"))["faces"][face])
+
+    def start_edge(self, config: Path | None = None, *, core: int | None = None) -> Process:
+        """The daemon."""
+        path = config or PROJECT / "configs" / "line-a.yaml"
+        return self.start("edged", [program("edged"), "run", str(path)], environment=self.environment(), core=core)
+
+    def environment(self) -> dict[str, str]:
+        """What configs/line-a.yaml takes from the environment."""
+        return {
+            "EDGED_DATA_DIRECTORY": str(self.edge_data),
+            "EDGED_HTTP_PORT": str(self.http_port),
+            "EDGED_HUB_URL": self.hub_url,
+            "EDGED_HUB_SECRET": str(self.secret),
+            "EDGED_MQTT_PORT": str(self.mqtt_port),
+            "EDGED_MQTT_PROTOCOL": "5" if self.real_broker else "3.1.1",
+            "EDGED_OPCUA_PORT": str(self.opcua_port),
+            "EDGED_MODBUS_PORT": str(self.modbus_port),
+        }
+
+    def status(self) -> dict[str, Any] | None:
+        """The daemon's /status, or None while it does not answer."""
+        body = fetch(self.status_url)
+        return json.loads(body) if body else None
+
+    def hub_page(self, path: str) -> dict[str, Any] | None:
+        """A page of the hub's API, read as its administrator."""
+        token = self.hub_data / "admin.token"
+        body = fetch(self.hub_url + path, token.read_text(encoding="utf-8").strip()) if token.exists() else None
+        return json.loads(body) if body else None
+
+    def wait_for_data(self, seconds: float = 60.0) -> None:
+        """Returns when every source of the daemon has delivered something."""
+        wait_until("data from every source", self._all_sources_live, self.processes["edged"], seconds)
+
+    def wait_until_drained(self, seconds: float = 120.0) -> None:
+        """Returns when the hub has confirmed all that the outbox held at some moment after now."""
+        wait_until("the outbox to drain", self._drained, self.processes["edged"], seconds)
+
+    def stop_edge(self) -> int:
+        """Stops the daemon cleanly: it flushes first. Returns its exit status."""
+        return self.processes["edged"].stop()
+
+    def _all_sources_live(self) -> bool:
+        status = self.status()
+        return status is not None and all(source["samples"] > 0 for source in status["sources"])
+
+    def _drained(self) -> bool:
+        status = self.status()
+        return status is not None and status["hub"]["connected"] and status["hub"]["backlog"] == 0
+
+
+def wall_milliseconds() -> int:
+    """Wall time in ms UTC, as journals and rows carry it."""
+    return time.time_ns() // 1_000_000
