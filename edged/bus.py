@@ -14,6 +14,8 @@ class DurableRecorder(Recorder, Protocol):
 
     def last_seen(self, source: str) -> int | None: ...
 
+    def marks(self, source: str) -> Sequence[bytes]: ...
+
 
 class Bus:
     """Listeners are synchronous and quick; they run in the order of subscription, on the loop, before the commit."""
@@ -31,18 +33,22 @@ class Bus:
         """`listener` gets every list of events."""
         self._event_listeners.append(listener)
 
-    def publish(self, source: str, samples: Sequence[Sample]) -> Awaitable[None]:
+    def publish(self, source: str, samples: Sequence[Sample], marks: Sequence[bytes] = ()) -> Awaitable[None]:
         """Done when the samples are durable, or their loss is recorded."""
         for listener in self._sample_listeners:
             listener(samples)
-        return self._outbox.append(source, samples)
+        return self._outbox.append(source, samples, marks)
 
-    def record(self, events: Sequence[Event]) -> Awaitable[None]:
+    def record(self, events: Sequence[Event], source: str = "", marks: Sequence[bytes] = ()) -> Awaitable[None]:
         """Done when the events are durable. Raises OutboxUnavailable while the outbox is degraded."""
         for listener in self._event_listeners:
             listener(events)
-        return self._outbox.record(events)
+        return self._outbox.record(events, source, marks)
 
     def last_seen(self, source: str) -> int | None:
         """Receive time (ns UTC) of the source's last durable sample."""
         return self._outbox.last_seen(source)
+
+    def marks(self, source: str) -> Sequence[bytes]:
+        """The source's last durable marks, oldest first."""
+        return self._outbox.marks(source)

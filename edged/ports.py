@@ -24,12 +24,17 @@ class Connection(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What one `read` brought; empty, it is a sign of life. `receipt` goes back to `acknowledge` after the commit."""
+    """What one `read` brought; empty, it is a sign of life. `receipt` goes back to `acknowledge` after the commit.
+
+    `marks` identify the messages in it and are committed in the same transaction; a reading with marks carries
+    samples or events, never both (docs/adr/0003-mqtt-redelivery.md).
+    """
 
     samples: Sequence[Sample] = ()
     gaps: Sequence[Gap] = ()
     receipt: object | None = None
     events: Sequence[Event] = ()
+    marks: Sequence[bytes] = ()
 
 
 class Connector(Protocol):
@@ -75,6 +80,15 @@ class Acknowledger(Protocol):
         ...
 
 
+@runtime_checkable
+class Resumer(Protocol):
+    """A connector whose source may deliver again what is committed already (MQTT)."""
+
+    def resume(self, marks: Sequence[bytes]) -> None:
+        """Called before every `connect`, once everything read so far is committed or lost: `Road.marks(source)`."""
+        ...
+
+
 class Plant(Protocol):
     """How the control loop reaches the plant: fresh reads and sealed writes, routed to the right source."""
 
@@ -95,24 +109,34 @@ class Recorder(Protocol):
         """False while degraded: then no decision is made."""
         ...
 
-    def append(self, source: str, samples: Sequence[Sample]) -> Awaitable[None]:
-        """Takes samples at once; the awaitable is done when they are durable, or their loss is recorded as a Gap."""
+    def append(self, source: str, samples: Sequence[Sample], marks: Sequence[bytes] = ()) -> Awaitable[None]:
+        """Takes samples at once; the awaitable is done when they are durable, or their loss is recorded as a Gap.
+
+        The source's `marks` become durable in the same transaction as the samples.
+        """
         ...
 
-    def record(self, events: Sequence[Event]) -> Awaitable[None]:
-        """Takes events at once and commits without waiting for a group. Raises OutboxUnavailable when degraded."""
+    def record(self, events: Sequence[Event], source: str = "", marks: Sequence[bytes] = ()) -> Awaitable[None]:
+        """Takes events at once and commits without waiting for a group. Raises OutboxUnavailable when degraded.
+
+        The source's `marks` become durable in the same transaction as the events.
+        """
         ...
 
 
 class Road(Protocol):
     """The one road that plant data takes: latest values, listeners, outbox. `edged.bus.Bus` is the real one."""
 
-    def publish(self, source: str, samples: Sequence[Sample]) -> Awaitable[None]:
+    def publish(self, source: str, samples: Sequence[Sample], marks: Sequence[bytes] = ()) -> Awaitable[None]:
         """Hands samples to every listener and to the outbox; the awaitable is done when they are durable."""
         ...
 
-    def record(self, events: Sequence[Event]) -> Awaitable[None]:
+    def record(self, events: Sequence[Event], source: str = "", marks: Sequence[bytes] = ()) -> Awaitable[None]:
         """Hands events to every listener and to the outbox."""
+        ...
+
+    def marks(self, source: str) -> Sequence[bytes]:
+        """The source's last `MARKS_KEPT` durable marks, oldest first, also of earlier runs."""
         ...
 
     def last_seen(self, source: str) -> int | None:
@@ -187,6 +211,9 @@ class ProposalDesk(Protocol):
         """Judges the wish now; an allowed one is carried out by its loop, step by step within the rate."""
         ...
 
+
+MARKS_KEPT = 4000
+"""Marks kept per source: well beyond what a broker may have in flight, so that any redelivery is recognised."""
 
 SampleListener = Callable[[Sequence[Sample]], None]
 EventListener = Callable[[Sequence[Event]], None]
