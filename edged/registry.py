@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, requires
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from edged.clock import Clock
-from edged.errors import ConfigError
+from edged.errors import ConfigError, MissingLibrary
 from edged.ports import Connector
 from edged.types import Seal, Signal
 
 CONNECTOR_GROUP = "edged.connectors"
+EVERYTHING = "all"
+"""The extra that brings every optional library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,51 @@ class ConnectorKind:
     browse: Callable[[BaseModel], Awaitable[str]] | None = None
 
 
-@cache
-def connector_kinds() -> dict[str, ConnectorKind]:
-    """Every installed kind by name. Raises ConfigError when a plug-in does not provide a ConnectorKind."""
-    kinds: dict[str, ConnectorKind] = {}
-    for entry in entry_points(group=CONNECTOR_GROUP):
-        kind = entry.load()
+class InstalledKinds(Mapping[str, ConnectorKind]):
+    """Every installed kind by name; a kind's module is imported when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._entries = {entry.name: entry for entry in entry_points(group=CONNECTOR_GROUP)}
+
+    def __getitem__(self, name: str) -> ConnectorKind:
+        """Raises KeyError for an unknown kind, MissingLibrary without its library, ConfigError for what is no kind."""
+        entry = self._entries[name]
+        try:
+            kind = entry.load()
+        except ModuleNotFoundError as error:
+            library = (error.name or entry.value).partition(".")[0]
+            raise MissingLibrary(library, extra_of(library)) from error
+        except (ImportError, AttributeError) as error:
+            raise ConfigError([f"entry point {name} in {CONNECTOR_GROUP}: cannot be loaded: {error}"]) from error
         if not isinstance(kind, ConnectorKind):
-            raise ConfigError([f"entry point {entry.name} in {CONNECTOR_GROUP}: not a ConnectorKind, got {kind!r}"])
-        kinds[entry.name] = kind
-    return kinds
+            raise ConfigError([f"entry point {name} in {CONNECTOR_GROUP}: not a ConnectorKind, got {kind!r}"])
+        return kind
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+@cache
+def connector_kinds() -> Mapping[str, ConnectorKind]:
+    """The installed kinds; see InstalledKinds for what a look-up raises."""
+    return InstalledKinds()
+
+
+def extra_of(library: str) -> str:
+    """The extra of edged that brings a library, or `all` when no single one is known."""
+    try:
+        requirements = requires("edged") or []
+    except PackageNotFoundError:
+        return EVERYTHING
+    for requirement in requirements:
+        named, _, marker = requirement.partition(";")
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", marker)
+        if extra and re.split(r"[^A-Za-z0-9_.-]", named.strip())[0].lower().replace("-", "_") == library.lower():
+            return extra[1]
+    return EVERYTHING

@@ -1,0 +1,198 @@
+"""Reads one line's configuration: every fault at once, each with file, line, place and what was meant."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import BaseModel, ValidationError
+
+from edged import units
+from edged.checks import LineChecks, narrowed, output_signal
+from edged.document import Document, read_document
+from edged.draft import Draft, SourcePart, anchored, draft_line
+from edged.faults import Faults, report
+from edged.outside import OutsideChecks
+from edged.registry import Binding, ConnectorKind, connector_kinds
+from edged.settings import LimitSettings, LineSettings, Section, SignalSettings
+from edged.types import Limits, Signal
+
+HASH_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """One source, checked by its kind; the signals of its bindings bear full paths."""
+
+    name: str
+    kind: ConnectorKind
+    options: BaseModel
+    bindings: tuple[Binding, ...]
+    silence_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LineConfig:
+    """Everything one daemon needs to know. `limits` lie within each signal's range; the ceiling is not applied yet."""
+
+    settings: LineSettings
+    path: Path
+    hash: str
+    sources: tuple[SourceConfig, ...]
+    signals: Mapping[str, Signal]
+    limits: tuple[Limits, ...]
+    warnings: tuple[str, ...]
+
+    def full(self, name: str) -> str:
+        """The path of a signal named below the line."""
+        return f"{self.settings.line}/{name}"
+
+
+class _LimitsFile(Section):
+    """The ceiling: limits and nothing else."""
+
+    limits: tuple[LimitSettings, ...]
+
+
+def load(
+    path: Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    kinds: Mapping[str, ConnectorKind] | None = None,
+    tolerate_missing: bool = False,
+) -> LineConfig:
+    """Reads a line's file. Raises ConfigError; `tolerate_missing` makes absent secrets and files warnings."""
+    faults = Faults()
+    document = read_document(path, faults, environment)
+    if document is None or not isinstance(document.data, dict):
+        if document is not None:
+            faults.add_at(str(path), 1, "", "expected the sections of a line (site, line, sources...), got none")
+        faults.raise_any()
+        raise AssertionError
+    folder = Path(os.path.abspath(path)).parent
+    draft = draft_line(document, folder, connector_kinds() if kinds is None else kinds, faults)
+    outside = OutsideChecks(draft, faults, environment, tolerate_missing=tolerate_missing)
+    outside.run()
+    checks = LineChecks(draft, faults, _ceiling(draft, faults))
+    checks.run()
+    faults.raise_any()
+    settings = anchored(LineSettings.model_validate(document.data), folder)
+    return _assemble(settings, path, document, draft, (*outside.warnings, *checks.warnings))
+
+
+def load_limits(path: Path, line: str | None = None) -> tuple[Limits, ...]:
+    """Reads a ceiling file; nothing in it comes from the environment. Paths are full when `line` is given."""
+    faults = Faults()
+    found = _read_limits(path, faults)
+    faults.raise_any()
+    return tuple(_limits(limit, limit.low, limit.high, line) for limit in found)
+
+
+def _ceiling(draft: Draft, faults: Faults) -> tuple[LimitSettings, ...]:
+    """The ceiling's limits, where the file is there; its absence is found elsewhere."""
+    if draft.control is None or not draft.control.value.ceiling.exists():
+        return ()
+    return _read_limits(draft.control.value.ceiling, faults)
+
+
+def _read_limits(path: Path, faults: Faults) -> tuple[LimitSettings, ...]:
+    document = read_document(path, faults)
+    if document is None:
+        return ()
+    try:
+        limits = _LimitsFile.model_validate(document.data).limits
+    except ValidationError as error:
+        report(error, _LimitsFile, document, (), faults)
+        return ()
+    first: dict[str, int] = {}
+    for position, limit in enumerate(limits):
+        where = ("limits", position)
+        if not units.known(limit.unit):
+            meant = units.suggest(limit.unit)
+            hint = f", did you mean {meant!r}?" if meant else ""
+            faults.add(document, (*where, "unit"), f"unknown unit, got {limit.unit!r}{hint}")
+        if limit.signal in first:
+            text = f"duplicate limits of {limit.signal!r}, first on line {first[limit.signal]}"
+            faults.add(document, (*where, "signal"), text)
+        first.setdefault(limit.signal, document.line(where))
+    return limits
+
+
+def _assemble(
+    settings: LineSettings, path: Path, document: Document, draft: Draft, warnings: tuple[str, ...]
+) -> LineConfig:
+    line = settings.line
+    sources = tuple(_source(part, settings) for part in draft.sources)
+    signals = {binding.signal.path: binding.signal for source in sources for binding in source.bindings}
+    for model in settings.models:
+        output = _signal(output_signal(model.output), line, f"output of model {model.name}")
+        signals[output.path] = output
+    return LineConfig(
+        settings=settings,
+        path=path,
+        hash=_hash(document, draft),
+        sources=sources,
+        signals=MappingProxyType(signals),
+        limits=_effective_limits(draft, line),
+        warnings=warnings,
+    )
+
+
+def _source(part: SourcePart, settings: LineSettings) -> SourceConfig:
+    assert part.kind is not None
+    assert part.options is not None
+    bindings = []
+    for signal in part.signals:
+        assert signal.settings is not None
+        assert signal.address is not None
+        bindings.append(Binding(_signal(signal.settings, settings.line), signal.address))
+    silence = settings.sources[part.name].silence_seconds
+    return SourceConfig(part.name, part.kind, part.options, tuple(bindings), silence)
+
+
+def _signal(settings: SignalSettings, line: str, description: str = "") -> Signal:
+    return Signal(
+        path=f"{line}/{settings.name}",
+        unit=settings.unit,
+        type=settings.type,
+        low=settings.low,
+        high=settings.high,
+        deadband=settings.deadband,
+        writable=settings.writable,
+        description=settings.description or description,
+    )
+
+
+def _effective_limits(draft: Draft, line: str) -> tuple[Limits, ...]:
+    declared = {signal.name: signal.settings for source in draft.sources for signal in source.signals}
+    declared |= {model.value.output: output_signal(model.value.output) for model in draft.models}
+    found = []
+    for part in draft.limits:
+        signal = declared[part.value.signal]
+        assert signal is not None
+        span = narrowed(part.value, signal)
+        assert span is not None
+        found.append(_limits(part.value, *span, line))
+    return tuple(found)
+
+
+def _limits(limit: LimitSettings, low: float, high: float, line: str | None) -> Limits:
+    signal = limit.signal if line is None else f"{line}/{limit.signal}"
+    return Limits(signal, low, high, limit.per_second(), limit.approval_threshold, limit.unit)
+
+
+def _hash(document: Document, draft: Draft) -> str:
+    """Equal for files that say the same, whatever their comments, order of keys and layout."""
+    listed = [
+        signal.settings.model_dump(mode="json")
+        for source in draft.sources
+        for signal in source.signals
+        if signal.origin is not document and signal.settings is not None
+    ]
+    canonical = json.dumps([document.data, listed], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:HASH_DIGITS]
