@@ -1,0 +1,348 @@
+"""The checker: what the plant says it offered against what the hub holds. It shares no code with the data path.
+
+Truth is each face's journal (see edged_sim.journal for the format). A value is identified by signal and source time in
+ms; a Modbus value by the scan counter that came with it; a coil only by how often its block was answered.
+Lost means: offered while the daemon was reading, not in the hub, and not inside a Gap that the hub was told of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.report import Bar, Report, percentile
+
+GUARD_MILLISECONDS = 1000
+"""The last second before the last value held is not judged: a publish may end between two signals of one tick."""
+LATE_SECONDS = 5.0
+NANOSECONDS_PER_MILLISECOND = 1_000_000
+FACE_SOURCES = {"opcua": "furnace", "modbus": "forming", "mqtt": "cold_end"}
+
+ROWS = """
+SELECT n.signal, s.source_time, s.value_number, s.value_text, l.committed_ns, s.quality
+FROM samples s JOIN signals n USING (signal_id) JOIN ledger l USING (node, stream, lane, seq)
+WHERE s.node = ? ORDER BY l.first_time, s.stream, s.seq, s.row
+"""
+GAPS = "SELECT source, start, end, reason FROM gaps WHERE node = ? ORDER BY start"
+UNITS = "SELECT body FROM events WHERE node = ? AND kind = 'QualityResult'"
+
+
+class Row(NamedTuple):
+    """One sample as the hub holds it."""
+
+    time: int
+    value: float | str | None
+    committed: int
+    good: bool
+
+
+class GapSpan(NamedTuple):
+    """A loss that the hub was told of, in ms UTC."""
+
+    source: str
+    start: int
+    end: int
+    reason: str
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return (self.end - self.start) / 1000.0
+
+
+@dataclass
+class FaceFindings:
+    """The count of one protocol."""
+
+    offered: int = 0
+    held: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    out_of_order: int = 0
+    covered_by_gaps: int = 0
+    invented: int = 0
+    late: int = 0
+    last_held: int = 0
+
+
+@dataclass
+class Findings:
+    """What one check found; `faces` by protocol."""
+
+    faces: dict[str, FaceFindings] = field(default_factory=dict)
+    gaps: list[GapSpan] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    plant_writes: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def total(self, name: str) -> int:
+        """The sum of one count over all protocols."""
+        return sum(getattr(part, name) for part in self.faces.values())
+
+    @property
+    def offered(self) -> int:
+        return self.total("offered")
+
+    @property
+    def lost(self) -> int:
+        return self.total("lost")
+
+    @property
+    def duplicated(self) -> int:
+        return self.total("duplicated")
+
+    @property
+    def invented(self) -> int:
+        return self.total("invented")
+
+    @property
+    def p50_milliseconds(self) -> float:
+        return percentile(self.latencies, 0.5)
+
+    @property
+    def p99_milliseconds(self) -> float:
+        return percentile(self.latencies, 0.99)
+
+
+def check(journal: Path, hub_database: Path, node: str) -> Findings:
+    """Compares everything up to now; may run while the line runs."""
+    found = Findings()
+    rows = read_rows(hub_database, node)
+    found.gaps = read_gaps(hub_database, node)
+    for path in sorted(journal.glob("*.jsonl")):
+        face = path.stem
+        gaps = [gap for gap in found.gaps if gap.source in (FACE_SOURCES.get(face, gap.source), "outbox")]
+        lines = list(read_journal(path))
+        found.plant_writes += sum("write" in line for line in lines)
+        judge = _judge_modbus if face == "modbus" else _judge_stamped
+        part = found.faces[face] = judge(lines, rows, gaps, found.examples)
+        if face == "mqtt":
+            _judge_units(lines, read_units(hub_database, node), part, found.examples)
+        _note_lateness(lines, rows, part, found)
+    return found
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a journal; a last line that a kill cut off is left out."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def read_rows(database: Path, node: str) -> dict[str, list[Row]]:
+    """Every sample of the node by signal, in the order in which the edge numbered it."""
+    by_signal: dict[str, list[Row]] = defaultdict(list)
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        for signal, time, number, text, committed, quality in connection.execute(ROWS, (node,)):
+            value = number if text is None else text
+            by_signal[signal].append(Row(time // NANOSECONDS_PER_MILLISECOND, value, committed, quality == 192))
+    return by_signal
+
+
+def read_gaps(database: Path, node: str) -> list[GapSpan]:
+    """Every gap that the hub was told of."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        return [
+            GapSpan(source, start // NANOSECONDS_PER_MILLISECOND, -(-end // NANOSECONDS_PER_MILLISECOND), reason)
+            for source, start, end, reason in connection.execute(GAPS, (node,))
+        ]
+
+
+def read_units(database: Path, node: str) -> Counter[str]:
+    """How often each inspected unit's result is held."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        return Counter(json.loads(body)["unit_identity"] for (body,) in connection.execute(UNITS, (node,)))
+
+
+def _judge_stamped(
+    lines: Sequence[dict[str, Any]], rows: Mapping[str, list[Row]], gaps: Sequence[GapSpan], examples: list[str]
+) -> FaceFindings:
+    """OPC UA and MQTT: every value has its own source time."""
+    offered: dict[str, dict[int, Any]] = defaultdict(dict)
+    for line in lines:
+        if "signals" in line:
+            for signal, value in line["signals"].items():
+                offered[signal][line["t"]] = value
+    part = FaceFindings()
+    matched = {s: [row for row in rows.get(s, ()) if row.time in times] for s, times in offered.items()}
+    if not any(matched.values()):
+        part.offered = part.lost = sum(len(times) for times in offered.values())
+        return part
+    start = max(held[0].time for held in matched.values() if held)
+    part.last_held = max(held[-1].time for held in matched.values() if held)
+    end = part.last_held - GUARD_MILLISECONDS
+    for signal, times in offered.items():
+        held = Counter(row.time for row in matched[signal])
+        _count_rows(signal, rows.get(signal, ()), times, part, examples)
+        part.duplicated += sum(count - 1 for count in held.values())
+        for time in times:
+            if start <= time <= end:
+                _count_offer(signal, time, time in held, gaps, part, examples)
+    return part
+
+
+def _judge_modbus(
+    lines: Sequence[dict[str, Any]], rows: Mapping[str, list[Row]], gaps: Sequence[GapSpan], examples: list[str]
+) -> FaceFindings:
+    """Every answered read must be held: blocks with a scan counter one by one, coils by number."""
+    part = FaceFindings()
+    blocks: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for line in lines:
+        if line.get("signals") and "at" in line and "write" not in line:
+            blocks[(line["block"], line["start"])].append(line)
+    part.last_held = max((held[-1].time for s, held in rows.items() if "/forming/" in s and held), default=0)
+    for reads in blocks.values():
+        if any(read["counter"] is not None for read in reads):
+            _judge_counted(reads, rows, gaps, part, examples)
+        else:
+            _judge_uncounted(reads, rows, gaps, part, examples)
+    return part
+
+
+def _judge_counted(
+    reads: Sequence[dict[str, Any]],
+    rows: Mapping[str, list[Row]],
+    gaps: Sequence[GapSpan],
+    part: FaceFindings,
+    examples: list[str],
+) -> None:
+    counter_signal = next(s for s in reads[-1]["signals"] if s.endswith("scan_counter"))
+    times_of = defaultdict(list)
+    for row in rows.get(counter_signal, ()):
+        if row.value is not None:
+            times_of[int(row.value)].append(row.time)
+    values = {s: {row.time: row.value for row in rows.get(s, ())} for s in reads[-1]["signals"]}
+    known = {read["counter"] for read in reads}
+    part.invented += sum(len(times) for counter, times in times_of.items() if counter not in known)
+    part.out_of_order += _inversions([int(r.value) for r in rows.get(counter_signal, ()) if r.value is not None])
+    first, last = min(times_of, default=0), part.last_held - GUARD_MILLISECONDS
+    for read in reads:
+        at = read["at"] // NANOSECONDS_PER_MILLISECOND
+        times = times_of.get(read["counter"], [])
+        part.duplicated += max(0, len(times) - 1) * len(read["signals"])
+        part.held += len(read["signals"]) * bool(times)
+        if read["counter"] < first or at > last:
+            continue
+        for signal, value in read["signals"].items():
+            right = bool(times) and _same(values[signal].get(times[0]), value)
+            _count_offer(signal, at, right, gaps, part, examples)
+
+
+def _judge_uncounted(
+    reads: Sequence[dict[str, Any]],
+    rows: Mapping[str, list[Row]],
+    gaps: Sequence[GapSpan],
+    part: FaceFindings,
+    examples: list[str],
+) -> None:
+    for signal in reads[-1]["signals"]:
+        held = [row for row in rows.get(signal, ()) if row.value is not None]
+        if not held:
+            part.lost += len(reads)
+            continue
+        answered = [r["at"] // NANOSECONDS_PER_MILLISECOND for r in reads if signal in r["signals"]]
+        start, end = held[0].time - GUARD_MILLISECONDS // 10, held[-1].time
+        inside = [at for at in answered if start <= at <= end]
+        in_gaps = sum(any(gap.start <= at <= gap.end for gap in gaps) for at in inside)
+        part.offered += len(inside)
+        part.held += len(held)
+        part.covered_by_gaps += max(0, min(in_gaps, len(inside) - len(held)))
+        missing = len(inside) - in_gaps - len(held)
+        if missing > 0:
+            part.lost += missing
+            examples.append(f"{signal}: {len(inside)} answered reads, {len(held)} held")
+        part.duplicated += max(0, len(held) - len(inside))
+
+
+def _judge_units(lines: Sequence[dict[str, Any]], held: Counter[str], part: FaceFindings, examples: list[str]) -> None:
+    """Each inspected unit exactly once; the newest are not judged yet."""
+    end = part.last_held - GUARD_MILLISECONDS
+    part.duplicated += sum(count - 1 for count in held.values())
+    first = min((line["t"] for line in lines if line.get("unit") in held), default=None)
+    for line in lines:
+        if "unit" in line and first is not None and first <= line["t"] <= end:
+            part.offered += 1
+            part.held += line["unit"] in held
+            if line["unit"] not in held:
+                part.lost += 1
+                examples.append(f"unit {line['unit']} is not held")
+
+
+def _count_rows(
+    signal: str, held: Sequence[Row], offered: Mapping[int, Any], part: FaceFindings, examples: list[str]
+) -> None:
+    part.held += sum(row.time in offered for row in held)
+    times = [row.time for row in held if row.time in offered]
+    part.out_of_order += _inversions(times)
+    for row in held:
+        known = row.time in offered and (not row.good or _same(row.value, offered[row.time]))
+        if row.good and not known:
+            part.invented += 1
+            examples.append(f"{signal} at {row.time}: the hub holds {row.value}, which was never offered")
+
+
+def _count_offer(
+    signal: str, time: int, held: bool, gaps: Sequence[GapSpan], part: FaceFindings, examples: list[str]
+) -> None:
+    part.offered += 1
+    if held:
+        return
+    if any(gap.start <= time <= gap.end for gap in gaps):
+        part.covered_by_gaps += 1
+        return
+    part.lost += 1
+    examples.append(f"{signal} at {time} is not held")
+
+
+def _note_lateness(
+    lines: Sequence[dict[str, Any]],
+    rows: Mapping[str, list[Row]],
+    part: FaceFindings,
+    found: Findings,
+) -> None:
+    signals = {signal for line in lines[-200:] for signal in line.get("signals", ())}
+    for signal in signals:
+        for row in rows.get(signal, ()):
+            milliseconds = row.committed / NANOSECONDS_PER_MILLISECOND - row.time
+            found.latencies.append(milliseconds)
+            part.late += milliseconds > LATE_SECONDS * 1000.0
+
+
+def _inversions(values: Sequence[int]) -> int:
+    return sum(later < earlier for earlier, later in pairwise(values))
+
+
+def _same(held: Any, offered: Any) -> bool:
+    if isinstance(offered, bool) or isinstance(held, str) or isinstance(offered, str) or held is None:
+        return bool(held == offered) if not isinstance(offered, bool) else held is not None and bool(held) == offered
+    return abs(float(held) - float(offered)) <= 1e-9 * max(1.0, abs(float(offered)))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Checks a journal folder against a hub database; exit status 1 when something is lost, doubled or invented."""
+    parser = argparse.ArgumentParser(prog="python -m bench check", description=__doc__)
+    parser.add_argument("journal", type=Path, help="folder with the faces' *.jsonl")
+    parser.add_argument("hub", type=Path, help="the hub's database file")
+    parser.add_argument("--node", default="line_a")
+    options = parser.parse_args(arguments)
+    found = check(options.journal, options.hub, options.node)
+    columns = ("face", "offered", "held", "lost", "duplicated", "out of order", "in gaps", "invented", "late")
+    report = Report("check", columns)
+    for face, part in found.faces.items():
+        counts = (part.offered, part.held, part.lost, part.duplicated, part.out_of_order)
+        report.rows.append((face, *counts, part.covered_by_gaps, part.invented, part.late))
+    for gap in found.gaps:
+        print(f"gap {gap.source} {gap.seconds:.1f} s: {gap.reason}")
+    for example in found.examples[:10]:
+        print(f"example: {example}")
+    report.figures = {"p50_milliseconds": found.p50_milliseconds, "p99_milliseconds": found.p99_milliseconds}
+    report.bars = [Bar(name, found.total(name), 0) for name in ("lost", "duplicated", "out_of_order", "invented")]
+    return report.show()
