@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from edged.types import BatchKey, Command, Event, Gap, Lane, Proposal, Sample, Verdict
+from edged.types import BatchKey, Command, Event, Gap, Lane, Proposal, Sample, SeqRange, Verdict
 
 
 class SignalStatus(NamedTuple):
@@ -201,6 +201,15 @@ class Sink(Protocol):
 
     def depth(self, lane: Lane) -> int:
         """Batches not confirmed yet."""
+        ...
+
+
+@runtime_checkable
+class Announcer(Protocol):
+    """A sink that can say what it will still send, so that the other side does not take a backlog for a loss."""
+
+    def offers(self) -> Sequence[SeqRange]:
+        """Per stream and lane the span from the oldest unconfirmed batch to the newest number given out."""
         ...
 
 

@@ -80,6 +80,15 @@ class BatchKey(NamedTuple):
     seq: int
 
 
+class SeqRange(NamedTuple):
+    """Sequence numbers `first..last` of one stream and lane, both included."""
+
+    stream: str
+    lane: Lane
+    first: int
+    last: int
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A known loss, itself a record. `start..end` in ns UTC; sequence numbers when whole batches were given up."""

@@ -1,0 +1,318 @@
+"""The uplink: takes batches from the outbox, posts them to the hub, confirms what the hub has committed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from edged.clock import Clock
+from edged.errors import AccessRefused, ConfigError, HubUnavailable
+from edged.log import get_logger
+from edged.metrics import Metrics
+from edged.ports import Announcer, Sink, StoredBatch
+from edged.settings import HubSettings
+from edged.types import BatchKey, Lane, SeqRange
+from edged_cloud_sync.tls import client_context
+from edged_cloud_sync.wire import (
+    BATCH_OVERHEAD_BYTES,
+    CONTENT_TYPE,
+    INGEST_PATH,
+    MAX_BODY_BYTES,
+    MAX_OFFERS,
+    Answer,
+    Envelope,
+    WireBatch,
+    WireError,
+    decode_answer,
+    encode_envelope,
+)
+
+BATCHES_PER_TAKE = 1000
+"""Four takes make one POST at most, which stays below the wire's limit of batches."""
+HEARTBEAT_SECONDS = 10.0
+"""With nothing to send the hub is asked this often, so that `connected` is true."""
+STREAMED_BYTES = 1024 * 1024
+"""A body beyond this is written in pieces, so that the loop can breathe."""
+POST_BYTES = MAX_BODY_BYTES // 2
+RIDE_ALONG_SHARE = 0.5
+"""Process values join a POST that events cause once this share of their period has passed."""
+RETRY_SECONDS = 1.0
+RETRY_CAP_SECONDS = 60.0
+LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+ERROR_TEXT_LENGTH = 200
+
+log = get_logger("uplink")
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkStatus:
+    """How the uplink is doing. `last_ok` is when the hub last answered well, ns UTC, 0 before the first time."""
+
+    url: str
+    connected: bool
+    last_ok: int
+    posts: int
+    batches: int
+    refused_batches: int
+    backlog: int
+    last_error: str
+    refused_identity: bool
+    lacks: tuple[SeqRange, ...] = ()
+
+
+class HubBusy(HubUnavailable):
+    """The hub is overloaded or cannot write: values stay in the outbox and are sent again after its wish."""
+
+    def __init__(self, seconds: float, sentence: str) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
+
+
+class PostTooLarge(HubUnavailable):
+    """The hub refuses a POST of this size: smaller ones are sent."""
+
+
+class Uplink:
+    """Delivers one sink's batches to the hub: events at once, process values about once a second, backlog behind."""
+
+    def __init__(self, settings: HubSettings, node: str, sink: Sink, clock: Clock, metrics: Metrics) -> None:
+        self._settings = settings
+        self._node = node
+        self._sink = sink
+        self._clock = clock
+        self._url = _ingest_url(settings)
+        self._posts = 0
+        self._batches = 0
+        self._refused = 0
+        self._last_ok = 0
+        self._last_error = ""
+        self._connected = False
+        self._refused_identity = False
+        self._lacks: tuple[SeqRange, ...] = ()
+        self._post_seconds = metrics.histogram("edged_uplink_post_seconds", "Time from a POST to the hub's answer")
+        self._confirmed = metrics.counter("edged_uplink_batches_total", "Batches that the hub confirmed")
+        self._rejected = metrics.counter("edged_uplink_refused_batches_total", "Batches that the hub could not read")
+        self._online = metrics.gauge("edged_uplink_connected", "1 while the hub answers")
+        self._depth = metrics.gauge("edged_uplink_backlog_batches", "Batches that the hub has not confirmed yet")
+
+    async def run(self) -> None:
+        """Delivers until cancelled. Raises AccessRefused when our identity is refused, HubUnavailable on any fault."""
+        try:
+            async with self._open() as session:
+                await self._post(session, [])
+                self._sink.reopen()
+                self._set_connected(True)
+                log.info("hub_connected", url=self._settings.url)
+                await self._deliver(session)
+        except (AccessRefused, HubUnavailable) as fault:
+            self._refused_identity = isinstance(fault, AccessRefused)
+            self._last_error = str(fault)
+            raise
+        finally:
+            self._set_connected(False)
+
+    def status(self) -> UplinkStatus:
+        """A snapshot."""
+        return UplinkStatus(
+            url=self._settings.url,
+            connected=self._connected,
+            last_ok=self._last_ok,
+            posts=self._posts,
+            batches=self._batches,
+            refused_batches=self._refused,
+            backlog=self._backlog(),
+            last_error=self._last_error,
+            refused_identity=self._refused_identity,
+            lacks=self._lacks,
+        )
+
+    def _open(self) -> aiohttp.ClientSession:
+        """A session with the secret as it is now: a rotated one works without a restart."""
+        place = self._settings.secret.place()
+        try:
+            secret = self._settings.secret.read()
+            context = client_context(self._settings.tls) if self._settings.tls else None
+        except KeyError as fault:
+            raise AccessRefused(f"hub.secret: {place} is not set") from fault
+        except OSError as fault:
+            raise AccessRefused(
+                f"hub.secret or hub.tls: {place}: {fault.strerror or fault};"
+                f" `edged-hub enroll {self._node}` makes a secret"
+            ) from fault
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context or True, limit=1),
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout_seconds),
+            headers={"Authorization": f"Bearer {secret}", "Content-Type": CONTENT_TYPE},
+        )
+
+    async def _deliver(self, session: aiohttp.ClientSession) -> None:
+        """The delivery loop: one POST at a time, paced by the two periods."""
+        next_process = next_events = heard = self._clock.monotonic()
+        while True:
+            now = self._clock.monotonic()
+            taken: list[StoredBatch] = []
+            if now >= next_events:
+                taken = await self._take(Lane.EVENTS, POST_BYTES // 2)
+                if taken:
+                    next_events = now + self._settings.events_period_seconds
+            lead = self._settings.process_period_seconds * RIDE_ALONG_SHARE if taken else 0.0
+            if now >= next_process - lead:
+                taken += await self._take(Lane.PROCESS, POST_BYTES - _size(taken))
+                next_process = now + self._settings.process_period_seconds
+            if taken or now >= heard + HEARTBEAT_SECONDS:
+                await self._send(session, taken)
+                heard = now
+                self._depth.set(self._backlog())
+            else:
+                await self._pause(next_process, next_events)
+
+    async def _pause(self, next_process: float, next_events: float) -> None:
+        """Waits for a commit or the next turn of the process values; not less than the events' period apart."""
+        now = self._clock.monotonic()
+        if now < next_events:
+            await self._clock.sleep(next_events - now)
+        else:
+            await self._sink.wait(max(0.0, next_process - now))
+
+    async def _take(self, lane: Lane, budget: int) -> list[StoredBatch]:
+        """Live batches first, then backlog up to its own limit, within `budget` bytes."""
+        taken = list(await self._sink.take(lane, live=True, max_batches=BATCHES_PER_TAKE, max_bytes=budget))
+        rest = budget - _size(taken)
+        if rest > 0:
+            limit = min(self._settings.backlog_batches_per_post, BATCHES_PER_TAKE)
+            taken += await self._sink.take(lane, live=False, max_batches=limit, max_bytes=rest)
+        return taken
+
+    async def _send(self, session: aiohttp.ClientSession, batches: Sequence[StoredBatch]) -> None:
+        """Posts until each batch is answered for or given back; smaller pieces where the hub takes no more at once."""
+        waiting = [batches]
+        try:
+            while waiting:
+                part = waiting[-1]
+                try:
+                    await self._post(session, part)
+                except PostTooLarge as fault:
+                    waiting.pop()
+                    waiting += self._split(part, fault)
+                except HubBusy as fault:
+                    self._last_error = str(fault)
+                    self._give_back(waiting)
+                    waiting = []
+                    await self._clock.sleep(fault.seconds)
+                else:
+                    waiting.pop()
+        finally:
+            self._give_back(waiting)
+
+    def _split(self, part: Sequence[StoredBatch], fault: PostTooLarge) -> list[Sequence[StoredBatch]]:
+        """The two halves, to be sent first half first; a single batch stays out until the next connection."""
+        if len(part) > 1:
+            half = len(part) // 2
+            return [part[half:], part[:half]]
+        self._last_error = str(fault)
+        for batch in part:
+            log.error("batch_too_large_for_hub", key=batch.key, bytes=len(batch.blob), fault=str(fault))
+        return []
+
+    def _give_back(self, waiting: Sequence[Sequence[StoredBatch]]) -> None:
+        keys = [batch.key for part in waiting for batch in part]
+        if keys:
+            self._sink.release(keys)
+
+    async def _post(self, session: aiohttp.ClientSession, batches: Sequence[StoredBatch]) -> None:
+        """One POST and its answer; confirms what the hub committed."""
+        wire = [WireBatch(batch.key, batch.rows, batch.blob) for batch in batches]
+        offers = self._sink.offers()[:MAX_OFFERS] if isinstance(self._sink, Announcer) else ()
+        body = encode_envelope(Envelope(self._node, wire, offers))
+        started = self._clock.monotonic()
+        try:
+            async with session.post(self._url, data=_payload(body), allow_redirects=False) as response:
+                answer = await self._read(response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+            reason = str(fault) or f"no answer within {self._settings.timeout_seconds:g} s"
+            raise HubUnavailable(f"{self._settings.url}: {reason}") from fault
+        self._post_seconds.observe(self._clock.monotonic() - started)
+        self._posts += 1
+        self._last_ok = self._clock.now()
+        self._last_error = ""
+        self._refused_identity = False
+        self._note_lacks(answer.lacks)
+        await self._settle({batch.key for batch in wire}, answer)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> Answer:
+        """The answer, or the fault that the status stands for."""
+        if response.status == 200:
+            try:
+                return decode_answer(await response.read())
+            except WireError as fault:
+                raise HubUnavailable(f"{self._settings.url} does not answer like a hub: {fault}") from fault
+        text = " ".join((await response.text(errors="replace")).split())[:ERROR_TEXT_LENGTH]
+        sentence = f"{self._settings.url}: {response.status} {text}"
+        if response.status in (401, 403):
+            raise AccessRefused(
+                f"the hub refused the identity {self._node!r} ({sentence}): run `edged-hub enroll {self._node}`"
+                f" on the hub and put the secret into {self._settings.secret.place()}"
+            )
+        if response.status == 413:
+            raise PostTooLarge(sentence)
+        if response.status in (429, 503):
+            raise HubBusy(_retry_seconds(response.headers.get("Retry-After", "")), sentence)
+        raise HubUnavailable(sentence)
+
+    async def _settle(self, sent: set[BatchKey], answer: Answer) -> None:
+        """Confirms what the hub holds or has put aside as unreadable; gives back what it did not answer for."""
+        held = [key for key in answer.accepted if key in sent]
+        refused = [refusal for refusal in answer.refused if refusal.key in sent]
+        for refusal in refused:
+            log.error("hub_refused_batch", key=refusal.key, reason=refusal.reason)
+        done = held + [refusal.key for refusal in refused]
+        if done:
+            await self._sink.confirm(done)
+        unanswered = sent.difference(done)
+        if unanswered:
+            self._sink.release(sorted(unanswered))
+        self._batches += len(held)
+        self._confirmed.inc(len(held))
+        self._refused += len(refused)
+        self._rejected.inc(len(refused))
+
+    def _note_lacks(self, lacks: Sequence[SeqRange]) -> None:
+        """Says once which batches neither side has any more."""
+        new = set(lacks).difference(self._lacks)
+        if new:
+            log.warning("hub_lacks_batches", ranges=sorted(new))
+        self._lacks = tuple(lacks)
+
+    def _set_connected(self, connected: bool) -> None:
+        self._connected = connected
+        self._online.set(1 if connected else 0)
+
+    def _backlog(self) -> int:
+        return sum(self._sink.depth(lane) for lane in Lane)
+
+
+def _ingest_url(settings: HubSettings) -> str:
+    """The ingest address. Raises ConfigError for plain HTTP beyond loopback: the secret would travel in clear."""
+    parts = urlsplit(settings.url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError([f"hub.url: expected http://host:port or https://host:port, got {settings.url!r}"])
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
+        raise ConfigError([f"hub.url: plain HTTP is allowed to this machine only, use https:// for {parts.hostname}"])
+    return settings.url.rstrip("/") + INGEST_PATH
+
+
+def _retry_seconds(header: str) -> float:
+    """The hub's Retry-After in seconds, bounded; a date or nothing means the usual wait."""
+    return min(float(header), RETRY_CAP_SECONDS) if header.isdecimal() and len(header) < 6 else RETRY_SECONDS
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO:
+    return body if len(body) < STREAMED_BYTES else io.BytesIO(body)
+
+
+def _size(batches: Sequence[StoredBatch]) -> int:
+    return sum(len(batch.blob) + BATCH_OVERHEAD_BYTES for batch in batches)
