@@ -30,6 +30,15 @@ SELECT n.signal, s.source_time, s.value_number, s.value_text, l.committed_ns, s.
 FROM samples s JOIN signals n USING (signal_id) JOIN ledger l USING (node, stream, lane, seq)
 WHERE s.node = ? ORDER BY l.first_time, s.stream, s.seq, s.row
 """
+RECEIVE_TIMES = """
+SELECT s.receive_time FROM samples s JOIN signals n USING (signal_id)
+WHERE s.node = ? AND n.signal LIKE ? AND (s.value_number IS NOT NULL OR s.value_text IS NOT NULL)
+"""
+LATENCIES = """
+SELECT l.committed_ns, s.source_time FROM samples s JOIN ledger l USING (node, stream, lane, seq)
+WHERE s.node = ? AND s.quality = 192 AND s.value_number IS NOT NULL
+AND s.source_time > ? + (SELECT min(first_time) FROM ledger WHERE stream = s.stream AND lane = s.lane)
+"""
 GAPS = "SELECT source, start, end, reason FROM gaps WHERE node = ? ORDER BY start"
 UNITS = "SELECT body FROM events WHERE node = ? AND kind = 'QualityResult'"
 
@@ -154,6 +163,20 @@ def read_gaps(database: Path, node: str) -> list[GapSpan]:
             GapSpan(source, start // NANOSECONDS_PER_MILLISECOND, -(-end // NANOSECONDS_PER_MILLISECOND), reason)
             for source, start, end, reason in connection.execute(GAPS, (node,))
         ]
+
+
+def read_receive_times(database: Path, node: str, prefix: str) -> list[int]:
+    """When (ms UTC) the daemon received each value of the signals below a path."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        rows = connection.execute(RECEIVE_TIMES, (node, prefix + "%"))
+        return [time // NANOSECONDS_PER_MILLISECOND for (time,) in rows]
+
+
+def read_latencies(database: Path, node: str, skip_seconds: float) -> list[float]:
+    """Source time to the hub's commit, ms, of every value after the first `skip_seconds` of each stream."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        rows = connection.execute(LATENCIES, (node, round(skip_seconds * 1e9)))
+        return [(committed - time) / NANOSECONDS_PER_MILLISECOND for committed, time in rows]
 
 
 def read_units(database: Path, node: str) -> Counter[str]:
