@@ -1,0 +1,166 @@
+"""One MQTT connection to one broker. A new client object each time, so that nothing is sent again behind our back."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Sequence
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edged.errors import AccessRefused, SourceLost, SourceUnreachable
+from edged.settings import BrokerSettings, Tls
+from edged.supervise import start_task
+
+ANSWER_SECONDS = 10.0
+"""For CONNACK, SUBACK and PUBACK. A TLS 1.3 broker that misses our certificate says nothing at all."""
+FAREWELL_SECONDS = 2.0
+MAX_QUEUED_INCOMING = 1000
+SUBSCRIBE_QOS = 1
+SUBACK_FAILURE = 0x80
+REFUSED_CODES = frozenset({4, 5, 134, 135})
+"""Bad user name or password, not authorized: MQTT 3.1.1 and MQTT 5."""
+
+
+class Connection:
+    """Open, use, close; never reopened."""
+
+    def __init__(self, broker: BrokerSettings, identifier: str, keep_alive_seconds: int, will: aiomqtt.Will) -> None:
+        self._broker = broker
+        self._identifier = identifier
+        self._keep_alive = keep_alive_seconds
+        self._will = will
+        self._client: aiomqtt.Client | None = None
+        self._alive = False
+
+    @property
+    def name(self) -> str:
+        """The broker as host:port."""
+        return f"{self._broker.host}:{self._broker.port}"
+
+    async def open(self) -> None:
+        """Raises SourceUnreachable or AccessRefused."""
+        client = self._client = await self._build()
+        connecting = start_task("sparkplug-connect", client.__aenter__())
+        try:
+            await asyncio.shield(connecting)
+        except MqttConnectError as fault:
+            await self._drop(client)
+            if _number(fault.rc) in REFUSED_CODES:
+                raise AccessRefused(f"broker {self.name}: {fault}") from fault
+            raise SourceUnreachable(f"broker {self.name}: {fault}") from fault
+        except aiomqtt.MqttError as fault:
+            await self._drop(client)
+            raise self._explain(fault) from fault
+        except asyncio.CancelledError:
+            await asyncio.wait({connecting})
+            await self._drop(client)
+            raise
+        self._alive = True
+
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        """QoS 1. Raises AccessRefused when the broker declines one, SourceLost."""
+        try:
+            granted = await self._opened().subscribe([(topic, SUBSCRIBE_QOS) for topic in topics])
+        except aiomqtt.MqttError as fault:
+            raise self._lost(fault) from fault
+        for topic, code in zip(topics, granted, strict=True):
+            if _number(code) >= SUBACK_FAILURE:
+                raise AccessRefused(f"broker {self.name} declines the subscription to {topic}")
+
+    async def publish(self, topic: str, payload: bytes, qos: int) -> None:
+        """QoS 0: handed to the socket; QoS 1: acknowledged on this connection. Raises SourceLost."""
+        try:
+            await self._opened().publish(topic, payload, qos)
+        except aiomqtt.MqttError as fault:
+            raise self._lost(fault) from fault
+
+    async def messages(self) -> AsyncIterator[aiomqtt.Message]:
+        """What arrives. Raises SourceLost when the connection breaks off."""
+        try:
+            async for message in self._opened().messages:
+                yield message
+        except aiomqtt.MqttError as fault:
+            raise self._lost(fault) from fault
+
+    async def close(self, farewell: tuple[str, bytes] | None) -> None:
+        """Publishes the farewell (topic, payload) if there is still a connection, and disconnects; never raises."""
+        if self._client is None:
+            return
+        try:
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                if self._alive and farewell is not None:
+                    await self.publish(*farewell, SUBSCRIBE_QOS)
+        except (SourceLost, TimeoutError):
+            self._alive = False
+        await self._drop(self._client)
+        self._client = None
+
+    async def _build(self) -> aiomqtt.Client:
+        broker = self._broker
+        password = _read_password(broker)
+        context = await asyncio.to_thread(_tls_context, broker.tls) if broker.tls else None
+        return aiomqtt.Client(
+            broker.host,
+            broker.port,
+            username=broker.username,
+            password=password,
+            identifier=self._identifier,
+            protocol=aiomqtt.ProtocolVersion.V311,
+            clean_session=True,
+            keepalive=self._keep_alive,
+            timeout=ANSWER_SECONDS,
+            max_queued_incoming_messages=MAX_QUEUED_INCOMING,
+            tls_context=context,
+            will=self._will,
+        )
+
+    async def _drop(self, client: aiomqtt.Client) -> None:
+        """Sends DISCONNECT if it can and closes the socket, also of a client that never got its CONNACK."""
+        self._alive = False
+        client._client.disconnect()  # noqa: SLF001 - aiomqtt leaves the socket of a failed connect open
+        await asyncio.sleep(0)
+
+    def _opened(self) -> aiomqtt.Client:
+        assert self._client is not None, "open() comes first"
+        return self._client
+
+    def _lost(self, fault: aiomqtt.MqttError) -> SourceLost:
+        self._alive = False
+        return SourceLost(f"broker {self.name}: {fault}")
+
+    def _explain(self, fault: aiomqtt.MqttError) -> AccessRefused | SourceUnreachable:
+        text = f"broker {self.name}: {fault}"
+        if "certificate" in str(fault).lower():
+            return AccessRefused(text)
+        if self._broker.tls and not self._broker.tls.certificate:
+            text += " (if it asks for a client certificate, set tls.certificate and tls.key)"
+        return SourceUnreachable(text)
+
+
+def _number(code: object) -> int:
+    """A reason code of either MQTT version as a number; 0 when there is none."""
+    if isinstance(code, ReasonCode):
+        return int(code.value)
+    return code if isinstance(code, int) else 0
+
+
+def _read_password(broker: BrokerSettings) -> str | None:
+    if broker.password is None:
+        return None
+    try:
+        return broker.password.read()
+    except (OSError, KeyError) as fault:
+        raise AccessRefused(f"password of broker {broker.host}: {broker.password.place()} is not there") from fault
+
+
+def _tls_context(tls: Tls) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=str(tls.authority) if tls.authority else None)
+        if tls.certificate:
+            context.load_cert_chain(tls.certificate, tls.key)
+    except (OSError, ssl.SSLError) as fault:
+        raise AccessRefused(f"TLS files {tls.authority}, {tls.certificate}, {tls.key}: {fault}") from fault
+    return context

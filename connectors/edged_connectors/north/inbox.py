@@ -1,0 +1,93 @@
+"""What arrives from the broker: rebirth requests, commands, and the state of the primary host."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiomqtt
+
+from edged.clock import Clock
+from edged.log import get_logger
+from edged.metrics import Metrics
+from edged.ports import ProposalDesk
+from edged.types import Proposal, Refused
+from edged_connectors.north.commands import CommandReader, Refusal
+from edged_connectors.north.connection import Connection
+from edged_connectors.north.host import PrimaryHost
+
+MAX_WAITING_PROPOSALS = 100
+
+log = get_logger("sparkplug")
+
+
+class Inbox:
+    """Sorts messages; refusals are counted by kind and logged once per kind."""
+
+    def __init__(
+        self, reader: CommandReader, host: PrimaryHost, desk: ProposalDesk | None, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._reader = reader
+        self._host = host
+        self._desk = desk
+        self._clock = clock
+        self._waiting: asyncio.Queue[Proposal] = asyncio.Queue(MAX_WAITING_PROPOSALS)
+        self._rebirth = False
+        self._told: set[str] = set()
+        counter = metrics.counter("edged_sparkplug_commands_total", "Commands by what became of them", ("outcome",))
+        self._counters = {kind: counter.labels(kind.value) for kind in Refusal}
+        self._accepted_counter = counter.labels("accepted")
+        self.accepted = 0
+        self.refused = 0
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What to subscribe to for commands."""
+        return tuple(self._reader.topics)
+
+    async def listen(self, connection: Connection) -> None:
+        """Takes messages until the connection is lost."""
+        self._rebirth = False
+        async for message in connection.messages():
+            self._take(message)
+
+    async def submit(self) -> None:
+        """Hands proposals to the desk, one after the other."""
+        while True:
+            proposal = await self._waiting.get()
+            if self._desk is None:
+                continue
+            verdict = await self._desk.submit(proposal)
+            if isinstance(verdict, Refused):
+                self._refuse(Refusal.BY_GATE, proposal.signal, verdict.reason)
+            else:
+                self.accepted += 1
+                self._accepted_counter.inc()
+
+    def take_rebirth(self) -> bool:
+        """Whether a rebirth was asked for since the last call; many requests make one rebirth."""
+        asked, self._rebirth = self._rebirth, False
+        return asked
+
+    def _take(self, message: aiomqtt.Message) -> None:
+        topic = message.topic.value
+        payload = message.payload if isinstance(message.payload, bytes) else b""
+        if topic in self._host.topics:
+            if not self._host.hear(topic, payload, retained=message.retain, now=self._clock.now()):
+                self._refuse(Refusal.GARBAGE, topic, "not a STATE payload")
+            return
+        order = self._reader.read(topic, payload, retained=message.retain, now=self._clock.monotonic())
+        self._rebirth = self._rebirth or order.rebirth
+        for refusal in order.refusals:
+            self._refuse(refusal, topic)
+        for proposal in order.proposals:
+            try:
+                self._waiting.put_nowait(proposal)
+            except asyncio.QueueFull:
+                self._refuse(Refusal.OVERLOADED, topic)
+
+    def _refuse(self, kind: Refusal, where: str, reason: str = "") -> None:
+        self.refused += 1
+        self._counters[kind].inc()
+        if kind not in self._told:
+            self._told.add(kind)
+            log.warning("command_refused", kind=kind.value, where=where, reason=reason)
