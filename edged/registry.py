@@ -63,10 +63,10 @@ class InstalledKinds(Mapping[str, ConnectorKind]):
         entry = self._entries[name]
         try:
             kind = entry.load()
-        except ModuleNotFoundError as error:
-            library = (error.name or entry.value).partition(".")[0]
-            raise MissingLibrary(library, extra_of(library)) from error
         except (ImportError, AttributeError) as error:
+            library = (getattr(error, "name", None) or "").partition(".")[0]
+            if isinstance(error, ModuleNotFoundError) and library != entry.module.partition(".")[0]:
+                raise MissingLibrary(library, extra_of(library)) from error
             raise ConfigError([f"entry point {name} in {CONNECTOR_GROUP}: cannot be loaded: {error}"]) from error
         if not isinstance(kind, ConnectorKind):
             raise ConfigError([f"entry point {name} in {CONNECTOR_GROUP}: not a ConnectorKind, got {kind!r}"])

@@ -16,6 +16,10 @@ Schema: TypeAlias = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SUBSTITUTION: Schema = {"type": "string", "pattern": r"\$\{", "description": "taken from the environment"}
 
+SIMPLE_TYPES = frozenset({"integer", "number", "boolean"})
+VERBATIM = frozenset({"default", "enum", "examples", "const"})
+"""Keywords that hold values, not schemas."""
+
 
 def json_schema(kinds: Mapping[str, ConnectorKind]) -> Schema:
     """The schema of one line's file. `kind` decides which options and addresses a source may have."""
@@ -56,11 +60,9 @@ def _substitutable(node: Any) -> Any:
         return [_substitutable(item) for item in node]
     if not isinstance(node, dict):
         return node
-    inner = {
-        key: value if key in {"default", "enum", "examples", "const"} else _substitutable(value)
-        for key, value in node.items()
-    }
-    if inner.get("type") in {"integer", "number", "boolean"} or ("enum" in inner and "type" in inner):
+    inner = {key: value if key in VERBATIM else _substitutable(value) for key, value in node.items()}
+    kind = inner.get("type")
+    if isinstance(kind, str) and (kind in SIMPLE_TYPES or "enum" in inner):
         outer = {key: inner.pop(key) for key in ("title", "description", "default") if key in inner}
         return {**outer, "anyOf": [inner, SUBSTITUTION]}
     return inner
