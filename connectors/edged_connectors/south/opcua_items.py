@@ -1,0 +1,79 @@
+"""Which signal each node is, and how data values become samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asyncua import ua
+
+from edged.registry import SourceSetup
+from edged.types import NANOSECONDS_PER_SECOND, Quality, Sample, Signal
+from edged_connectors.south.opcua_options import NodeReference, OpcUaAddress, OpcUaOptions
+from edged_connectors.south.opcua_values import CONVERTERS, Converter, nanoseconds, quality_of
+
+UNCHANGED_NANOSECONDS = 60 * NANOSECONDS_PER_SECOND
+"""A value that is read, or reported first, and is older has not changed since: it is stamped when the server saw it."""
+
+_new_sample = tuple.__new__
+"""A NamedTuple without its keyword-aware constructor: half the cost, on the per-value path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One signal on the server; `queue_size` and `sampling_milliseconds` ask for its monitoring."""
+
+    signal: Signal
+    reference: NodeReference
+    sampling_milliseconds: float
+    queue_size: int
+    convert: Converter
+
+    @property
+    def path(self) -> str:
+        """The signal's path."""
+        return self.signal.path
+
+
+def items_of(setup: SourceSetup) -> tuple[Item, ...]:
+    """The items of a source, in the order of its configuration."""
+    options = setup.options
+    assert isinstance(options, OpcUaOptions)
+    found = []
+    for binding in setup.bindings:
+        address = binding.address
+        assert isinstance(address, OpcUaAddress)
+        sampling = options.sampling_of(address)
+        convert = CONVERTERS[binding.signal.type]
+        found.append(Item(binding.signal, address.reference(), sampling, options.queue_size(sampling), convert))
+    return tuple(found)
+
+
+def sample_of(path: str, convert: Converter, data: ua.DataValue, received: int) -> Sample:
+    """One data value as it came; a missing source time becomes the server's, else the receive time."""
+    status = data.StatusCode
+    variant = data.Value
+    value, reason = convert(variant.Value if variant is not None else None)
+    quality = 192 if value is not None else 0
+    if status is not None and status.value:
+        quality, name = quality_of(status.value)
+        if quality == Quality.BAD or value is not None:
+            reason = name
+        if quality == Quality.BAD or value is None:
+            quality, value = Quality.BAD, None
+    moment = data.SourceTimestamp or data.ServerTimestamp
+    source_time = nanoseconds(moment) if moment is not None else received
+    if source_time <= 0:
+        source_time = received
+    return _new_sample(Sample, (path, value, source_time, received, quality, reason))
+
+
+def as_seen(sample: Sample, data: ua.DataValue) -> Sample:
+    """The sample of a value that was looked up: when it is old, and the server's clock is right, it still holds."""
+    received = sample.receive_time
+    server = data.ServerTimestamp
+    if server is None or received - sample.source_time <= UNCHANGED_NANOSECONDS:
+        return sample
+    seen = nanoseconds(server)
+    if abs(received - seen) > UNCHANGED_NANOSECONDS:
+        return sample
+    return sample._replace(source_time=seen)

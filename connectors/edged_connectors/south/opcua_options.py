@@ -1,0 +1,132 @@
+"""What the configuration says of an OPC UA source. Light: it does not import the OPC UA library."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from edged.settings import Seconds, Secret, Section
+
+MINIMUM_REQUEST_TIMEOUT_SECONDS = 15.0
+"""Slow controllers take seconds for a secured session; the silence watchdog, not this, notices a dead server."""
+
+_NODE = re.compile(r"^(?:ns=(?P<index>\d+);|nsu=(?P<uri>.+?);(?=[isgb]=))?(?P<identifier>[isgb]=.+)$", re.DOTALL)
+
+Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Mode(StrEnum):
+    """How values come: the server reports changes, or we read all of them each period."""
+
+    SUBSCRIPTION = "subscription"
+    POLLING = "polling"
+
+
+class SecurityPolicy(StrEnum):
+    """How the channel is secured."""
+
+    NONE = "None"
+    BASIC256SHA256 = "Basic256Sha256"
+
+
+class SecurityMode(StrEnum):
+    """Whether messages are signed only, or encrypted too."""
+
+    SIGN = "Sign"
+    SIGN_AND_ENCRYPT = "SignAndEncrypt"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReference:
+    """A node by namespace URI or index; the URI survives a server that numbers its namespaces anew."""
+
+    identifier: str
+    uri: str | None
+    index: int
+
+
+class OpcUaAddress(Section):
+    """Where a signal is found on the server."""
+
+    node: str = Field(description="nsu=URI;s=... (follows the namespace when its index changes), or ns=2;s=...")
+    sampling_milliseconds: Milliseconds | None = Field(default=None, description="instead of the source's")
+
+    @field_validator("node")
+    @classmethod
+    def _readable(cls, node: str) -> str:
+        if _NODE.match(node) is None:
+            raise ValueError(f"a node looks like nsu=urn:plant;s=furnace.temperature or ns=2;i=1001, got {node!r}")
+        return node
+
+    def reference(self) -> NodeReference:
+        """The node, taken apart."""
+        found = _NODE.match(self.node)
+        assert found is not None
+        return NodeReference(found["identifier"], found["uri"], int(found["index"] or 0))
+
+
+class OpcUaOptions(Section):
+    """One OPC UA server."""
+
+    endpoint: str = Field(description="opc.tcp://host:port/path")
+    mode: Mode = Mode.SUBSCRIPTION
+    publishing_milliseconds: Milliseconds = 500.0
+    sampling_milliseconds: Milliseconds = 250.0
+    queue_margin: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=20, description="values that the server keeps per signal beyond one publishing interval"
+    )
+    polling_milliseconds: Milliseconds = Field(default=1000.0, description="period in polling mode")
+    keep_alive_seconds: Seconds = Field(default=2.0, description="a sign of life at least this often")
+    lifetime_seconds: Seconds = Field(default=60.0, description="the server forgets us after so long without a word")
+    request_timeout_seconds: Annotated[float, Field(ge=MINIMUM_REQUEST_TIMEOUT_SECONDS, allow_inf_nan=False)] = 15.0
+    items_per_call: Annotated[int, Field(gt=0)] | None = Field(
+        default=None, description="instead of what the server says of itself"
+    )
+    username: str | None = None
+    password: Secret | None = None
+    security_policy: SecurityPolicy = SecurityPolicy.NONE
+    security_mode: SecurityMode = SecurityMode.SIGN_AND_ENCRYPT
+    certificate: Path | None = Field(default=None, description="our certificate (PEM or DER)")
+    key: Path | None = Field(default=None, description="our private key (PEM)")
+    server_certificate: Path | None = Field(default=None, description="the server certificate that we trust")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_opc_tcp(cls, endpoint: str) -> str:
+        if not re.match(r"^opc\.tcp://[^/\s:]+(:\d+)?(/\S*)?$", endpoint):
+            raise ValueError(f"an endpoint looks like opc.tcp://192.168.0.10:4840/, got {endpoint!r}")
+        return endpoint
+
+    @model_validator(mode="after")
+    def _complete(self) -> OpcUaOptions:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together: give both or neither")
+        files = (self.certificate, self.key, self.server_certificate)
+        if self.security_policy is not SecurityPolicy.NONE and None in files:
+            raise ValueError(f"{self.security_policy} needs certificate, key and server_certificate")
+        if self.lifetime_seconds < 3 * self.keep_alive_seconds:
+            raise ValueError("lifetime_seconds must be at least three times keep_alive_seconds")
+        return self
+
+    def keep_alive_count(self) -> int:
+        """Publishing intervals without data after which the server sends a sign of life."""
+        return max(1, math.floor(self.keep_alive_seconds * 1000 / self.publishing_milliseconds))
+
+    def lifetime_count(self) -> int:
+        """Publishing intervals without a request of ours after which the server drops the subscription."""
+        wanted = math.ceil(self.lifetime_seconds * 1000 / self.publishing_milliseconds)
+        return max(3 * self.keep_alive_count(), wanted)
+
+    def sampling_of(self, address: OpcUaAddress) -> float:
+        """The sampling interval of one signal, milliseconds."""
+        return address.sampling_milliseconds or self.sampling_milliseconds
+
+    def queue_size(self, sampling_milliseconds: float) -> int:
+        """Values kept at the server, so that neither an interval nor a short stall of ours loses any."""
+        return math.ceil(self.publishing_milliseconds / sampling_milliseconds) + self.queue_margin

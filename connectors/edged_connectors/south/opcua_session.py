@@ -1,0 +1,269 @@
+"""One OPC UA session, from the socket to CloseSession. It never reconnects: a new one is built instead."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from asyncua import Client, ua
+from asyncua.client.ua_client import UaClientState
+from asyncua.crypto import security_policies
+from asyncua.ua.uaerrors import UaError, UaStatusCodeError
+from cryptography import x509
+
+from edged.errors import AccessRefused, EdgedError, SourceLost, SourceUnreachable
+from edged.supervise import start_task
+from edged_connectors.south.opcua_limits import OperationLimits, Service, limits_of
+from edged_connectors.south.opcua_options import NodeReference, OpcUaOptions, SecurityPolicy
+
+SOCKET_SECONDS = 3.0
+HELLO_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
+SESSION_SECONDS = 60.0
+"""The server frees a session that we could not close after so long: small controllers have ten of them."""
+RENEW_SHARE = 0.75
+"""Of a security token's lifetime (OPC UA part 4, 5.5.2)."""
+
+NAMESPACE_ARRAY = ua.NodeId(ua.ObjectIds.Server_NamespaceArray)
+LIMIT_NODES = {
+    Service.READ: ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
+    Service.WRITE: ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerWrite,
+    Service.MONITOR: ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
+    Service.BROWSE: ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse,
+}
+REFUSALS = frozenset(
+    {
+        ua.StatusCodes.BadUserAccessDenied,
+        ua.StatusCodes.BadIdentityTokenInvalid,
+        ua.StatusCodes.BadIdentityTokenRejected,
+        ua.StatusCodes.BadUserSignatureInvalid,
+        ua.StatusCodes.BadApplicationSignatureInvalid,
+        ua.StatusCodes.BadSecurityChecksFailed,
+        ua.StatusCodes.BadSecurityPolicyRejected,
+        ua.StatusCodes.BadSecurityModeRejected,
+        ua.StatusCodes.BadSecurityModeInsufficient,
+        ua.StatusCodes.BadCertificateInvalid,
+        ua.StatusCodes.BadCertificateUntrusted,
+        ua.StatusCodes.BadCertificateTimeInvalid,
+        ua.StatusCodes.BadCertificateUriInvalid,
+        ua.StatusCodes.BadCertificateUseNotAllowed,
+        ua.StatusCodes.BadCertificateChainIncomplete,
+        ua.StatusCodes.BadCertificateRevoked,
+    }
+)
+USER_REFUSALS = frozenset(
+    {
+        ua.StatusCodes.BadUserAccessDenied,
+        ua.StatusCodes.BadIdentityTokenInvalid,
+        ua.StatusCodes.BadIdentityTokenRejected,
+        ua.StatusCodes.BadUserSignatureInvalid,
+    }
+)
+
+
+class Session:
+    """A secured, activated session and the services we use of it. Service calls raise SourceLost when it is gone."""
+
+    def __init__(self, options: OpcUaOptions, on_lost: Callable[[EdgedError], None]) -> None:
+        quiet_library()
+        self._options = options
+        self._on_lost = on_lost
+        self._client = Client(options.endpoint, timeout=options.request_timeout_seconds)
+        self._client.name = self._client.description = "edged"
+        idle = max(SESSION_SECONDS, 3 * options.polling_milliseconds / 1000)
+        self._client.session_timeout = round(idle * 1000)
+        self._keeper: asyncio.Task[None] | None = None
+        self._namespaces: dict[str, int] = {}
+        self.limits: OperationLimits = limits_of(options.endpoint)
+        self.limits.override(options.items_per_call)
+
+    async def open(self) -> None:
+        """Connects and activates. Raises SourceUnreachable or AccessRefused with what to do about it."""
+        try:
+            await self._secure()
+            await self._connect()
+            await self._activate()
+        except UaStatusCodeError as fault:
+            raise self._refused(fault) from fault
+        except TimeoutError as fault:
+            raise SourceUnreachable(f"{self._options.endpoint} did not answer in time") from fault
+        except OSError as fault:
+            raise SourceUnreachable(f"{self._options.endpoint}: {fault}") from fault
+        except UaError as fault:
+            raise AccessRefused(
+                f"{self._options.endpoint}: {fault}; compare security policy and certificate"
+            ) from fault
+        self._keeper = start_task(f"opcua:{self._options.endpoint}", self._keep())
+        await self._learn()
+
+    async def read(self, nodes: Sequence[ua.NodeId], attribute: ua.AttributeIds = ua.AttributeIds.Value) -> list[Any]:
+        """A data value per node, read at the source, in as few calls as the server takes."""
+
+        async def call(part: Sequence[ua.NodeId]) -> Sequence[Any]:
+            wanted = [ua.ReadValueId(node, attribute) for node in part]
+            parameters = ua.ReadParameters(0, ua.TimestampsToReturn.Both, wanted)
+            values: list[ua.DataValue] = await self._client.uaclient.read(parameters)
+            return values
+
+        return await self._split(Service.READ, nodes, call)
+
+    async def write(self, node: ua.NodeId, value: ua.DataValue) -> ua.StatusCode:
+        """Writes one value and returns its status. Raises what the library raises: its caller tells the outcomes."""
+        results = await self._client.uaclient.write_attributes([node], [value])
+        return results[0]
+
+    async def subscribe(self, parameters: ua.CreateSubscriptionParameters, callback: Callable[[Any], Any]) -> int:
+        """Creates a subscription whose every publish result goes to `callback`; returns its id."""
+        try:
+            result = await self._client.uaclient.create_subscription(parameters, callback)
+        except (UaError, OSError) as fault:
+            raise SourceLost(f"{self._options.endpoint}: no subscription: {_sentence(fault)}") from fault
+        return int(result.SubscriptionId)
+
+    async def monitor(self, subscription: int, requests: Sequence[ua.MonitoredItemCreateRequest]) -> list[Any]:
+        """Adds monitored items; a result with its own status for each."""
+
+        async def call(part: Sequence[ua.MonitoredItemCreateRequest]) -> Sequence[Any]:
+            parameters = ua.CreateMonitoredItemsParameters(subscription, ua.TimestampsToReturn.Both, list(part))
+            results: list[Any] = await self._client.uaclient.create_monitored_items(parameters)
+            return results
+
+        return await self._split(Service.MONITOR, requests, call)
+
+    async def read_namespaces(self) -> None:
+        """Learns the server's namespace numbers, which may differ from the last connection's."""
+        uris = (await self.read([NAMESPACE_ARRAY]))[0].Value
+        self._namespaces = {uri: index for index, uri in enumerate(uris.Value or ())} if uris is not None else {}
+
+    def resolve(self, reference: NodeReference) -> ua.NodeId | None:
+        """The node id under the present numbering; None when the server lacks the namespace."""
+        index = reference.index if reference.uri is None else self._namespaces.get(reference.uri)
+        if index is None:
+            return None
+        return ua.NodeId.from_string(f"ns={index};{reference.identifier}")
+
+    async def close(self) -> None:
+        """CloseSession with its subscriptions, then the channel, then the socket; bounded, never raises."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+        for leave in (self._client.close_session, self._client.close_secure_channel):
+            with suppress(UaError, OSError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await leave()
+        self._client.disconnect_socket()
+
+    async def _secure(self) -> None:
+        options = self._options
+        if options.security_policy is SecurityPolicy.NONE:
+            return
+        assert options.certificate is not None
+        policy = getattr(security_policies, f"SecurityPolicy{options.security_policy.value}")
+        mode = ua.MessageSecurityMode[options.security_mode.value]
+        try:
+            self._client.application_uri = _application_uri(options.certificate.read_bytes())
+            await self._client.set_security(
+                policy, options.certificate, options.key, None, options.server_certificate, mode
+            )
+        except (OSError, ValueError) as fault:
+            raise AccessRefused(f"a certificate or key cannot be used: {fault}") from fault
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(SOCKET_SECONDS):
+            await self._client.connect_socket()
+        async with asyncio.timeout(HELLO_SECONDS):
+            await self._client.send_hello()
+        try:
+            await self._client.open_secure_channel()
+        except ConnectionError as fault:
+            if self._options.security_policy is SecurityPolicy.NONE:
+                raise
+            raise AccessRefused(self._certificate_advice("it closed the connection")) from fault
+
+    async def _activate(self) -> None:
+        password = None
+        if self._options.password is not None:
+            try:
+                password = self._options.password.read()
+            except (OSError, KeyError) as fault:
+                raise AccessRefused(f"the password is not in {self._options.password.place()}") from fault
+        await self._client.create_session()
+        await self._client.activate_session(self._options.username, password)
+
+    async def _learn(self) -> None:
+        await self.read_namespaces()
+        values = await self.read([ua.NodeId(number) for number in LIMIT_NODES.values()])
+        said = {}
+        for service, data in zip(LIMIT_NODES, values, strict=True):
+            number = data.Value.Value if data.Value is not None else None
+            said[service] = number if isinstance(number, int) else None
+        self.limits.announced(said)
+
+    async def _keep(self) -> None:
+        """Renews the channel in time and tells when the transport goes away."""
+        client = self._client
+        try:
+            async with client.subscribe_state() as changes:
+                while client.state is UaClientState.CONNECTED:
+                    with suppress(TimeoutError):
+                        await changes.next_change(client.secure_channel_timeout / 1000 * RENEW_SHARE)
+                        continue
+                    await client.open_secure_channel(renew=True)
+                    client.uaclient.revolve_security_token()
+        except (UaError, OSError) as fault:
+            self._on_lost(SourceLost(f"{self._options.endpoint} did not renew the channel: {_sentence(fault)}"))
+        self._on_lost(SourceLost(f"{self._options.endpoint} closed the connection"))
+
+    async def _split(self, service: Service, operations: Sequence[Any], call: Any) -> list[Any]:
+        try:
+            return await self.limits.split(service, operations, call)
+        except (UaError, OSError) as fault:
+            raise SourceLost(f"{self._options.endpoint}: {service} failed: {_sentence(fault)}") from fault
+
+    def _refused(self, fault: UaStatusCodeError) -> EdgedError:
+        name = type(fault).__name__
+        if fault.code in USER_REFUSALS:
+            who = f"user {self._options.username}" if self._options.username else "anonymous users"
+            return AccessRefused(f"{self._options.endpoint} refuses {who} ({name}): check username and password")
+        if fault.code in REFUSALS:
+            return AccessRefused(self._certificate_advice(name))
+        return SourceUnreachable(f"{self._options.endpoint}: {name}")
+
+    def _certificate_advice(self, said: str) -> str:
+        return (
+            f"{self._options.endpoint} refuses our certificate or security policy ({said}): "
+            f"trust {self._options.certificate} on the server, "
+            f"and check that {self._options.server_certificate} is the server's own"
+        )
+
+
+def quiet_library() -> None:
+    """Keeps asyncua at warnings, and its traceback per second of an outage out of the log."""
+    library = logging.getLogger("asyncua")
+    if library.level < logging.WARNING:
+        library.setLevel(logging.WARNING)
+    for name in ("client.client", "client.ua_session.UaSession", "client.ua_client.UASocketProtocol"):
+        logger = logging.getLogger(f"asyncua.{name}")
+        if _drop_tracebacks not in logger.filters:
+            logger.addFilter(_drop_tracebacks)
+
+
+def _drop_tracebacks(record: logging.LogRecord) -> bool:
+    return record.exc_info is None
+
+
+def _application_uri(certificate: bytes) -> str:
+    """The URI that our certificate was made for: servers compare it with the one we announce."""
+    load = x509.load_pem_x509_certificate if b"-----BEGIN" in certificate else x509.load_der_x509_certificate
+    names = load(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    if not uris:
+        raise ValueError("our certificate names no application URI")
+    return uris[0]
+
+
+def _sentence(fault: BaseException) -> str:
+    return f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__

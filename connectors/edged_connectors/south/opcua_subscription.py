@@ -1,0 +1,170 @@
+"""A subscription whose notifications are taken as whole lists, each item with its own status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from asyncua import ua
+
+from edged.clock import Clock
+from edged.errors import SourceLost
+from edged.log import get_logger
+from edged.ports import SignalStatus
+from edged.supervise import start_task
+from edged.types import Gap, Sample
+from edged_connectors.south.inbox import Inbox
+from edged_connectors.south.opcua_items import Item, as_seen, sample_of
+from edged_connectors.south.opcua_options import OpcUaOptions
+from edged_connectors.south.opcua_reader import NAMESPACE_UNKNOWN, RETRY_SECONDS
+from edged_connectors.south.opcua_session import Session
+from edged_connectors.south.opcua_values import overflowed
+
+HEARTBEAT_NODE = ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime)
+HEARTBEAT_SAMPLING_MILLISECONDS = 1000.0
+
+SERVER_QUEUE_OVERFLOW = "server_queue_overflow"
+NOTIFICATION_LOST = "notification_lost"
+
+log = get_logger("opcua")
+
+
+class Subscription:
+    """Client handles are positions in `items`; the one after the last is the server's clock, our sign of life."""
+
+    def __init__(
+        self, source: str, session: Session, items: Sequence[Item], options: OpcUaOptions, inbox: Inbox, clock: Clock
+    ) -> None:
+        self._source = source
+        self._session = session
+        self._items = items
+        self._targets = [(item.path, item.convert) for item in items]
+        self._options = options
+        self._inbox = inbox
+        self._clock = clock
+        self._id = 0
+        self._awaited: set[int] = set()
+        self._refused: dict[int, str] = {}
+        self._last_notification = 0
+        self._last_sequence: int | None = None
+        self._retrying: asyncio.Task[None] | None = None
+
+    async def create(self) -> list[SignalStatus]:
+        """Subscribes to the heartbeat and to every item; a status for each item. Raises SourceLost."""
+        options = self._options
+        parameters = ua.CreateSubscriptionParameters(
+            RequestedPublishingInterval=options.publishing_milliseconds,
+            RequestedLifetimeCount=options.lifetime_count(),
+            RequestedMaxKeepAliveCount=options.keep_alive_count(),
+        )
+        self._last_notification = self._clock.now()
+        self._id = await self._session.subscribe(parameters, self._published)
+        heartbeat = _request(HEARTBEAT_NODE, len(self._items), HEARTBEAT_SAMPLING_MILLISECONDS, 1)
+        await self._session.monitor(self._id, [heartbeat])
+        await self._monitor(range(len(self._items)))
+        if self._refused:
+            self._retrying = start_task(f"opcua:{self._source}:retry", self._retry())
+        return [
+            SignalStatus(item.path, handle not in self._refused, self._refused.get(handle, ""))
+            for handle, item in enumerate(self._items)
+        ]
+
+    async def close(self) -> None:
+        """Stops retrying; the subscription itself goes with its session."""
+        if self._retrying is not None:
+            self._retrying.cancel()
+            await asyncio.wait({self._retrying})
+
+    async def _monitor(self, handles: Sequence[int]) -> None:
+        """Adds items and notes which ones the server refuses, and why."""
+        requests, asked = [], []
+        for handle in handles:
+            item = self._items[handle]
+            node = self._session.resolve(item.reference)
+            if node is None:
+                self._refused[handle] = NAMESPACE_UNKNOWN
+            else:
+                requests.append(_request(node, handle, item.sampling_milliseconds, item.queue_size))
+                asked.append(handle)
+        self._awaited.update(asked)
+        for handle, result in zip(asked, await self._session.monitor(self._id, requests), strict=True):
+            if result.StatusCode.is_good():
+                self._refused.pop(handle, None)
+            else:
+                self._refused[handle] = result.StatusCode.name
+                self._awaited.discard(handle)
+
+    async def _retry(self) -> None:
+        """Asks for the refused items again, for as long as there are any."""
+        try:
+            while self._refused:
+                await self._clock.sleep(RETRY_SECONDS)
+                await self._session.read_namespaces()
+                await self._monitor(sorted(self._refused))
+        except SourceLost as fault:
+            self._inbox.fail(fault)
+
+    def _published(self, result: Any) -> None:
+        """Takes one publish response: data, a keep-alive, or the end of the subscription."""
+        message = result.NotificationMessage
+        notifications = message.NotificationData
+        received = self._clock.now()
+        if notifications:
+            self._check_sequence(message.SequenceNumber, received)
+            for notification in notifications:
+                if isinstance(notification, ua.DataChangeNotification):
+                    self._take(notification.MonitoredItems, received)
+                elif isinstance(notification, ua.StatusChangeNotification):
+                    self._inbox.fail(SourceLost(f"the server ended the subscription: {notification.Status.name}"))
+        else:
+            self._inbox.put(())
+        self._last_notification = received
+
+    def _check_sequence(self, sequence: int, received: int) -> None:
+        last, self._last_sequence = self._last_sequence, sequence
+        if last is not None and sequence not in (last + 1, 1):
+            self._inbox.tell(Gap(self._source, self._last_notification, received, NOTIFICATION_LOST))
+
+    def _take(self, changes: Sequence[Any], received: int) -> None:
+        if self._awaited:
+            self._inbox.put(self._first_samples(changes, received))
+            return
+        targets, samples, overflow = self._targets, [], False
+        for change in changes:
+            handle, data = change.ClientHandle, change.Value
+            if handle >= len(targets):
+                continue
+            path, convert = targets[handle]
+            samples.append(sample_of(path, convert, data, received))
+            if data.StatusCode is not None and data.StatusCode.value and overflowed(data.StatusCode.value):
+                overflow = True
+        if overflow:
+            self._inbox.tell(Gap(self._source, self._last_notification, received, SERVER_QUEUE_OVERFLOW))
+        self._inbox.put(samples)
+
+    def _first_samples(self, changes: Sequence[Any], received: int) -> list[Sample]:
+        """The same while first values are due: an item's first value is what it was before we came."""
+        samples = []
+        for change in changes:
+            handle, data = change.ClientHandle, change.Value
+            if handle >= len(self._targets):
+                continue
+            path, convert = self._targets[handle]
+            sample = sample_of(path, convert, data, received)
+            if handle in self._awaited:
+                self._awaited.discard(handle)
+                sample = as_seen(sample, data)
+            samples.append(sample)
+        return samples
+
+
+def _request(
+    node: ua.NodeId, handle: int, sampling_milliseconds: float, queue_size: int
+) -> ua.MonitoredItemCreateRequest:
+    wanted = ua.MonitoringParameters(
+        ClientHandle=handle, SamplingInterval=sampling_milliseconds, QueueSize=queue_size, DiscardOldest=True
+    )
+    return ua.MonitoredItemCreateRequest(
+        ua.ReadValueId(node, ua.AttributeIds.Value), ua.MonitoringMode.Reporting, wanted
+    )
