@@ -25,22 +25,19 @@ LATE_SECONDS = 5.0
 NANOSECONDS_PER_MILLISECOND = 1_000_000
 FACE_SOURCES = {"opcua": "furnace", "modbus": "forming", "mqtt": "cold_end"}
 
-ROWS = """
-SELECT n.signal, s.source_time, s.value_number, s.value_text, l.committed_ns, s.quality
-FROM samples s JOIN signals n USING (signal_id) JOIN ledger l USING (node, stream, lane, seq)
-WHERE s.node = ? ORDER BY l.first_time, s.stream, s.seq, s.row
+JOINED = "JOIN batches b USING (batch_id) JOIN streams t USING (stream_id) WHERE t.node = ?"
+SAMPLES = f"FROM sample_rows r JOIN signals n USING (signal_id) {JOINED}"
+ROWS = f"""
+SELECT n.signal, r.source_time, r.value_number, r.value_text, b.committed_ns, r.quality
+{SAMPLES} ORDER BY t.stream_id, b.seq, r.row
 """
-RECEIVE_TIMES = """
-SELECT s.receive_time FROM samples s JOIN signals n USING (signal_id)
-WHERE s.node = ? AND n.signal LIKE ? AND (s.value_number IS NOT NULL OR s.value_text IS NOT NULL)
+RECEIVE_TIMES = f"SELECT r.receive_time {SAMPLES} AND n.signal LIKE ? AND r.value_type <> 0"
+LATENCIES = f"""
+SELECT b.committed_ns, r.source_time {SAMPLES} AND r.quality = 192
+AND r.source_time > ? + (SELECT min(first_time) FROM batches WHERE stream_id = t.stream_id)
 """
-LATENCIES = """
-SELECT l.committed_ns, s.source_time FROM samples s JOIN ledger l USING (node, stream, lane, seq)
-WHERE s.node = ? AND s.quality = 192 AND s.value_number IS NOT NULL
-AND s.source_time > ? + (SELECT min(first_time) FROM ledger WHERE stream = s.stream AND lane = s.lane)
-"""
-GAPS = "SELECT source, start, end, reason FROM gaps WHERE node = ? ORDER BY start"
-UNITS = "SELECT body FROM events WHERE node = ? AND kind = 'QualityResult'"
+GAPS = f"SELECT r.source, r.start, r.end, r.reason FROM gap_rows r {JOINED} ORDER BY r.start"
+UNITS = f"SELECT r.body FROM event_rows r {JOINED} AND r.kind = 'QualityResult'"
 
 
 class Row(NamedTuple):

@@ -1,0 +1,170 @@
+"""The checker finds what a broken line would do: every planted fault is counted, a clean line counts zero."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.checker import Findings, check
+
+START = 1_800_000_000_000
+TICKS = 100
+TICK = 100
+TEMPERATURE = "line_a/furnace/temperature"
+PRESSURE = "line_a/furnace/pressure"
+COUNTER = "line_a/forming/scan_counter"
+SPEED = "line_a/forming/belt_speed"
+RUNNING = "line_a/forming/running"
+ZONE = "line_a/annealing/zone_1_temperature"
+
+Rows = list[tuple[str, int, float]]
+
+
+class Hub:
+    """A hub's database with the product's own schema, filled by hand."""
+
+    def __init__(self, path: Path, schema: str) -> None:
+        self.path = path
+        self._connection = sqlite3.connect(path)
+        self._connection.executescript(schema)
+        self._connection.execute(
+            "INSERT INTO streams (stream_id, node, stream, lane) VALUES (1, 'line_a', 's', 'process')"
+        )
+
+    def fill(self, rows: Rows, gaps: list[tuple[str, int, int]], units: list[str]) -> None:
+        execute = self._connection.execute
+        execute("INSERT INTO batches VALUES (1, 1, 1, ?, 0, ?, ?, 0, ?)", (len(rows), START, START, START * 1_000_000))
+        names = sorted({signal for signal, _, _ in rows})
+        for number, name in enumerate(names):
+            execute("INSERT INTO signals VALUES (?, 'line_a', ?, NULL)", (number, name))
+        for row, (signal, time, value) in enumerate(rows):
+            execute(
+                "INSERT INTO sample_rows VALUES (?, ?, 1, ?, 1, ?, NULL, 192, ?, '')",
+                (names.index(signal), time * 1_000_000, row, value, time * 1_000_000),
+            )
+        for row, (source, start, end) in enumerate(gaps):
+            values = (row, source, start * 1_000_000, end * 1_000_000)
+            execute("INSERT INTO gap_rows VALUES (1, ?, ?, ?, ?, 'offline', '', '', 0, 0, NULL)", values)
+        for row, unit in enumerate(units):
+            body = json.dumps({"unit_identity": unit})
+            execute("INSERT INTO event_rows VALUES (1, ?, 'QualityResult', 0, '', ?)", (row, body))
+        self._connection.commit()
+        self._connection.close()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Ten seconds of three faces."""
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    opcua = [{"t": START + i * TICK, "signals": {TEMPERATURE: 1500.0 + i, PRESSURE: 20.0 + i}} for i in range(TICKS)]
+    modbus: list[dict[str, object]] = []
+    for i in range(TICKS):
+        at = (START + i * TICK) * 1_000_000
+        signals = {COUNTER: i + 1, SPEED: 150.0 + i}
+        modbus.append({"at": at, "block": "input", "start": 0, "count": 4, "counter": i + 1, "signals": signals})
+        modbus.append({"at": at, "block": "coil", "start": 0, "count": 1, "counter": None, "signals": {RUNNING: True}})
+    mqtt: list[dict[str, object]] = [{"t": START + i * TICK, "signals": {ZONE: 500.0 + i}} for i in range(TICKS)]
+    mqtt += [{"t": START + i * TICK, "unit": f"u{i}"} for i in range(0, TICKS, 10)]
+    for name, lines in (("opcua", opcua), ("modbus", modbus), ("mqtt", mqtt)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def clean_rows() -> Rows:
+    rows: Rows = []
+    for i in range(TICKS):
+        time = START + i * TICK
+        rows += [(TEMPERATURE, time, 1500.0 + i), (PRESSURE, time, 20.0 + i), (ZONE, time, 500.0 + i)]
+        rows += [(COUNTER, time + 3, float(i + 1)), (SPEED, time + 3, 150.0 + i), (RUNNING, time + 4, 1.0)]
+    return rows
+
+
+UNITS = [f"u{i}" for i in range(0, TICKS, 10)]
+
+
+@pytest.fixture
+def judge(tmp_path: Path, journal: Path, project: Path) -> Callable[..., Findings]:
+    def run(rows: Rows, gaps: list[tuple[str, int, int]] | None = None, units: list[str] | None = None) -> Findings:
+        schema = "".join(
+            path.read_text(encoding="utf-8") for path in sorted((project / "hub/edged_hub/sql").glob("*.sql"))
+        )
+        hub = Hub(tmp_path / "hub.db", schema)
+        hub.fill(rows, gaps or [], units if units is not None else UNITS)
+        return check(journal, hub.path, "line_a")
+
+    return run
+
+
+def without(signal: str, tick: int, offset: int = 0) -> Rows:
+    time = START + tick * TICK + offset
+    return [row for row in clean_rows() if (row[0], row[1]) != (signal, time)]
+
+
+def test_a_clean_line_counts_zero(judge: Callable[..., Findings]) -> None:
+    found = judge(clean_rows())
+    assert (found.lost, found.duplicated, found.invented, found.total("out_of_order")) == (0, 0, 0, 0)
+    assert set(found.faces) == {"opcua", "modbus", "mqtt"}
+    assert found.offered > 4 * TICKS
+    assert found.p50_milliseconds == pytest.approx(-TICKS * TICK / 2, abs=TICK)
+
+
+@pytest.mark.parametrize(
+    ("signal", "offset"),
+    [(TEMPERATURE, 0), (ZONE, 0), (SPEED, 3), (RUNNING, 4)],
+    ids=["opcua", "mqtt", "modbus", "coil"],
+)
+def test_a_missing_value_is_lost(judge: Callable[..., Findings], signal: str, offset: int) -> None:
+    assert judge(without(signal, 40, offset)).lost == 1
+
+
+def test_a_missing_scan_loses_the_whole_block(judge: Callable[..., Findings]) -> None:
+    time = START + 40 * TICK + 3
+    rows = [row for row in clean_rows() if not (row[0] in (COUNTER, SPEED) and row[1] == time)]
+    assert judge(rows).lost == 2
+
+
+def test_a_missing_value_inside_a_gap_of_its_source_is_covered(judge: Callable[..., Findings]) -> None:
+    found = judge(without(TEMPERATURE, 40), [("furnace", START + 39 * TICK, START + 41 * TICK)])
+    assert (found.lost, found.total("covered_by_gaps")) == (0, 1)
+
+
+def test_a_gap_of_another_source_covers_nothing(judge: Callable[..., Findings]) -> None:
+    assert judge(without(TEMPERATURE, 40), [("forming", START + 39 * TICK, START + 41 * TICK)]).lost == 1
+
+
+def test_a_signal_that_falls_silent_is_lost_to_the_end(judge: Callable[..., Findings]) -> None:
+    rows = [row for row in clean_rows() if row[0] != PRESSURE or row[1] < START + 50 * TICK]
+    assert judge(rows).lost >= 35
+
+
+def test_a_source_that_never_came_is_lost_whole(judge: Callable[..., Findings]) -> None:
+    assert judge([row for row in clean_rows() if row[0] != ZONE]).faces["mqtt"].lost == TICKS
+
+
+@pytest.mark.parametrize(("signal", "offset"), [(TEMPERATURE, 0), (ZONE, 0), (COUNTER, 3), (RUNNING, 4)])
+def test_a_doubled_value_is_counted(judge: Callable[..., Findings], signal: str, offset: int) -> None:
+    twin = next(row for row in clean_rows() if row[:2] == (signal, START + 40 * TICK + offset))
+    assert judge([*clean_rows(), twin]).duplicated >= 1
+
+
+def test_a_value_that_was_never_offered_is_invented(judge: Callable[..., Findings]) -> None:
+    assert judge([*clean_rows(), (TEMPERATURE, START + 40 * TICK + 1, 7.0)]).invented == 1
+
+
+def test_a_changed_value_is_invented(judge: Callable[..., Findings]) -> None:
+    assert judge([*without(TEMPERATURE, 40), (TEMPERATURE, START + 40 * TICK, 7.0)]).invented == 1
+
+
+def test_a_value_numbered_too_late_is_out_of_order(judge: Callable[..., Findings]) -> None:
+    moved = (TEMPERATURE, START + 40 * TICK, 1540.0)
+    assert judge([*without(TEMPERATURE, 40), moved]).total("out_of_order") == 1
+
+
+def test_a_missing_and_a_doubled_unit_are_counted(judge: Callable[..., Findings]) -> None:
+    found = judge(clean_rows(), units=[unit for unit in UNITS if unit != "u30"] + ["u50"])
+    assert (found.faces["mqtt"].lost, found.faces["mqtt"].duplicated) == (1, 1)
