@@ -1,0 +1,265 @@
+"""MQTT ingest: a lasting session, acknowledged by hand after the commit, every message counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+import aiomqtt
+from pydantic import Field as Option
+from pydantic import field_validator
+
+from edged.errors import SourceLost
+from edged.log import get_logger
+from edged.ports import MARKS_KEPT, Connection, Connector, Reading, SignalStatus
+from edged.registry import ConnectorKind, SourceSetup
+from edged.settings import BrokerSettings, Section
+from edged.types import Event, Gap, Sample
+from edged_connectors.south.mqtt_messages import Decoded, Decoder, Message, ResultTarget, Target
+from edged_connectors.south.mqtt_payload import JsonPath, check_filter, matches
+from edged_connectors.south.mqtt_session import MqttSession, SessionOptions
+
+LIFE_SECONDS = 1.0
+"""A reading comes at least so often, empty on a quiet broker; paho's keep-alive finds out a dead one."""
+OVERFLOW = "mqtt_overflow"
+SESSION_FOR_EVER = 0xFFFFFFFF
+
+log = get_logger("mqtt")
+
+
+class Protocol(StrEnum):
+    """Versions of MQTT."""
+
+    V5 = "5"
+    V311 = "3.1.1"
+
+
+class ResultOptions(Section):
+    """Messages that each say of one inspected unit whether it passed: they become quality results."""
+
+    topic: str
+    unit_path: str = "$.unit_id"
+    passed_path: str = "$.passed"
+    defect_path: str | None = Option(default="$.defect_type", description="type of the defect, if any")
+
+    _topic = field_validator("topic")(check_filter)
+
+    @field_validator("unit_path", "passed_path", "defect_path")
+    @classmethod
+    def _paths(cls, text: str | None) -> str | None:
+        if text is not None:
+            JsonPath.parse(text)
+        return text
+
+    def target(self) -> ResultTarget:
+        """The same, ready for use."""
+        defect = None if self.defect_path is None else JsonPath.parse(self.defect_path)
+        return ResultTarget(self.topic, JsonPath.parse(self.unit_path), JsonPath.parse(self.passed_path), defect)
+
+
+class MqttOptions(Section):
+    """One broker. For lossless ingest it must keep sessions: persistence true, max_queued_messages 0."""
+
+    broker: BrokerSettings = BrokerSettings()
+    protocol: Protocol = Protocol.V5
+    client_id: Annotated[str, Option(min_length=1, description="fixed, and of this daemon alone")]
+    session_expiry_seconds: Annotated[int, Option(ge=1, le=SESSION_FOR_EVER)] = 7 * 86_400
+    receive_maximum: Annotated[int, Option(ge=1, le=MARKS_KEPT // 2)] = 1000
+    keep_alive_seconds: Annotated[int, Option(ge=1, le=3600)] = 5
+    connect_timeout_seconds: Annotated[float, Option(gt=0, le=60)] = 5.0
+    timestamp_path: str | None = Option(default=None, description="JSON path of an ISO 8601 or epoch time")
+    results: ResultOptions | None = None
+    max_payload_bytes: Annotated[int, Option(ge=1, le=268_435_455)] = 262_144
+
+    @field_validator("timestamp_path")
+    @classmethod
+    def _path(cls, text: str | None) -> str | None:
+        if text is not None:
+            JsonPath.parse(text)
+        return text
+
+
+class MqttAddress(Section):
+    """Where one signal is: a topic, with + and # if need be, and a path into its JSON; no path for plain values."""
+
+    topic: str
+    path: str = Option(default="", description="such as $.values.speed or $.zones[0]; empty: the payload is the value")
+
+    _topic = field_validator("topic")(check_filter)
+
+    @field_validator("path")
+    @classmethod
+    def _path(cls, text: str) -> str:
+        if text:
+            JsonPath.parse(text)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Packet identifiers in order of arrival, and the connection that they belong to."""
+
+    session: MqttSession
+    mids: tuple[int, ...]
+
+
+class MqttConnector:
+    """One session at one broker. It cannot write: set-points over MQTT would have no readback."""
+
+    def __init__(self, setup: SourceSetup) -> None:
+        options = setup.options
+        assert isinstance(options, MqttOptions)
+        self._name = setup.name
+        self._clock = setup.clock
+        self._options = options
+        self._targets = [
+            Target(
+                binding.signal.path,
+                binding.signal.type,
+                binding.address.topic,
+                JsonPath.parse(binding.address.path) if binding.address.path else None,
+            )
+            for binding in setup.bindings
+            if isinstance(binding.address, MqttAddress)
+        ]
+        self._decoder = Decoder(
+            setup.name,
+            self._targets,
+            time_path=JsonPath.parse(options.timestamp_path) if options.timestamp_path else None,
+            results=options.results.target() if options.results else None,
+            max_payload_bytes=options.max_payload_bytes,
+        )
+        self._known: dict[bytes, None] = {}
+        self._session: MqttSession | None = None
+        self._resumed = False
+        self._next: Reading | None = None
+        self._rejected_topics: set[str] = set()
+        self._told_dropped = 0
+        self.repeated = 0
+        self.rejected = 0
+
+    def resume(self, marks: Sequence[bytes]) -> None:
+        """Tells what is committed already, so that it is dropped when the broker delivers it again."""
+        self._known = dict.fromkeys(marks)
+
+    async def connect(self) -> Connection:
+        """Takes the session up and subscribes. Raises AccessRefused or SourceUnreachable."""
+        options = self._options
+        session = MqttSession(
+            SessionOptions(
+                options.broker,
+                aiomqtt.ProtocolVersion.V5 if options.protocol is Protocol.V5 else aiomqtt.ProtocolVersion.V311,
+                options.client_id,
+                options.keep_alive_seconds,
+                options.connect_timeout_seconds,
+                options.session_expiry_seconds,
+                options.receive_maximum,
+            ),
+            self._clock,
+        )
+        await session.open()
+        self._session = session
+        self._resumed = session.session_present
+        filters = self._filters()
+        refused = dict(zip(filters, await session.subscribe_all(filters), strict=True))
+        return Connection([self._status(target, refused) for target in self._targets], resumed=self._resumed)
+
+    async def read(self) -> Reading:
+        """Everything that arrived; empty after a quiet second. Raises SourceLost."""
+        if self._next is not None:
+            reading, self._next = self._next, None
+            return reading
+        if self._session is None:
+            raise SourceLost(f"{self._name} is not connected")
+        messages = await self._session.arrival(LIFE_SECONDS)
+        return self._digest(self._session, messages) if messages else Reading()
+
+    def acknowledge(self, receipt: object) -> None:
+        """Acknowledges at the broker, if the receipt is of the connection that stands."""
+        if isinstance(receipt, Receipt) and receipt.session is self._session:
+            self._session.acknowledge(receipt.mids)
+
+    async def close(self) -> None:
+        """Disconnects; the broker keeps the session."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.leave()
+
+    def _filters(self) -> list[str]:
+        """What to subscribe to; a filter that another one covers would bring its messages twice."""
+        wanted = {target.filter for target in self._targets}
+        if self._options.results is not None:
+            wanted.add(self._options.results.topic)
+        return sorted(one for one in wanted if not any(other != one and matches(other, one) for other in wanted))
+
+    def _status(self, target: Target, refused: dict[str, str]) -> SignalStatus:
+        reason = next((why for one, why in refused.items() if matches(one, target.filter)), "")
+        return SignalStatus(target.signal, not reason, reason)
+
+    def _digest(self, session: MqttSession, messages: Sequence[Message]) -> Reading:
+        """One reading with the samples; when there are results too, they and the receipt follow in the next one."""
+        samples: list[Sample] = []
+        events: list[Event] = []
+        sample_marks: list[bytes] = []
+        event_marks: list[bytes] = []
+        for message in messages:
+            decoded = self._decode(message)
+            if decoded.samples and self._is_new(message, decoded.sample_mark, timed=decoded.timed):
+                samples += decoded.samples
+                sample_marks.append(decoded.sample_mark)
+            if decoded.result and self._is_new(message, decoded.result_mark, timed=decoded.timed):
+                events.append(decoded.result)
+                event_marks.append(decoded.result_mark)
+        mids = tuple(message.mid for message in messages if message.qos)
+        receipt = Receipt(session, mids) if mids else None
+        gaps = self._overflow(session)
+        if not events:
+            return Reading(samples, gaps, receipt, (), sample_marks)
+        last = Reading((), (), receipt, events, event_marks)
+        if not samples and not gaps:
+            return last
+        self._next = last
+        return Reading(samples, gaps, None, (), sample_marks)
+
+    def _decode(self, message: Message) -> Decoded:
+        """Counts what could not be used; says so when it begins and when it is over."""
+        if message.retain and self._resumed and self._options.protocol is Protocol.V311:
+            return Decoded()
+        decoded = self._decoder.decode(message)
+        if decoded.fault:
+            self.rejected += 1
+            if message.topic not in self._rejected_topics and len(self._rejected_topics) < MARKS_KEPT:
+                self._rejected_topics.add(message.topic)
+                log.warning("payload_rejected", source=self._name, topic=message.topic, fault=decoded.fault)
+        elif message.topic in self._rejected_topics:
+            self._rejected_topics.discard(message.topic)
+            log.info("payload_accepted", source=self._name, topic=message.topic)
+        return decoded
+
+    def _is_new(self, message: Message, mark: bytes, *, timed: bool) -> bool:
+        """False for what is known already: any copy of a message with a time, else what the broker delivers again."""
+        if mark in self._known and (timed or message.dup):
+            self.repeated += 1
+            return False
+        if len(self._known) >= MARKS_KEPT:
+            del self._known[next(iter(self._known))]
+        self._known[mark] = None
+        return True
+
+    def _overflow(self, session: MqttSession) -> Sequence[Gap]:
+        dropped = session.dropped - self._told_dropped
+        if not dropped:
+            return ()
+        self._told_dropped = session.dropped
+        now = self._clock.now()
+        return [Gap(self._name, now, now, OVERFLOW, samples=dropped)]
+
+
+def build(setup: SourceSetup) -> Connector:
+    """Touches nothing."""
+    return MqttConnector(setup)
+
+
+KIND = ConnectorKind("mqtt", MqttOptions, MqttAddress, build)
