@@ -83,7 +83,9 @@ def read_document(path: Path, faults: Faults, environment: Mapping[str, str] | N
         return builder.build(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        faults.add_at(file, mark.line + 1 if mark else 1, "", f"is not YAML: {error.problem or error.context}")
+        line = mark.line + 1 if mark else 1
+        hint = " (inside { } a ${NAME} needs quotes)" if "${" in _line(text, line) else ""
+        faults.add_at(file, line, "", f"is not YAML: {error.problem or error.context}{hint}")
     except yaml.YAMLError as error:
         faults.add_at(file, 1, "", f"is not YAML: {' '.join(str(error).split())}")
     return None
@@ -193,6 +195,11 @@ class _Builder:
 
     def _refuse(self, event: yaml.Event, why: str) -> None:
         raise yaml.MarkedYAMLError(problem=why, problem_mark=event.start_mark)
+
+
+def _line(text: str, number: int) -> str:
+    lines = text.splitlines()
+    return lines[number - 1] if number <= len(lines) else ""
 
 
 def _plain(text: str) -> object:

@@ -19,6 +19,9 @@ Where: TypeAlias = tuple[str | int, ...]
 SHOWN_CHARACTERS = 60
 """A wrong value is quoted up to here."""
 
+BEGINNING_CHARACTERS = 5
+"""A word so long that is the beginning of another probably means that one."""
+
 SECRET_KEYS = frozenset({"secret", "token", "password", "credential"})
 """What stands under these keys may be a secret put in the wrong place: it is never shown."""
 
@@ -75,8 +78,11 @@ def dotted(where: Where) -> str:
 
 def did_you_mean(wrong: object, choices: Iterable[str]) -> str:
     """`, did you mean 'x'?` when one of the choices is close, else nothing."""
+    word = str(wrong).lower()
     by_lower = {choice.lower(): choice for choice in choices}
-    close = get_close_matches(str(wrong).lower(), by_lower, n=1, cutoff=0.6)
+    cut_short = len(word) >= BEGINNING_CHARACTERS
+    begun = sorted((choice for choice in by_lower if choice.startswith(word)), key=len) if cut_short else []
+    close = begun or get_close_matches(word, by_lower, n=1, cutoff=0.6)
     return f", did you mean {by_lower[close[0]]!r}?" if close else ""
 
 

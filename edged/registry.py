@@ -97,6 +97,8 @@ def extra_of(library: str) -> str:
     for requirement in requirements:
         named, _, marker = requirement.partition(";")
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", marker)
-        if extra and re.split(r"[^A-Za-z0-9_.-]", named.strip())[0].lower().replace("-", "_") == library.lower():
+        if not extra or extra[1] == EVERYTHING:
+            continue
+        if re.split(r"[^A-Za-z0-9_.-]", named.strip())[0].lower().replace("-", "_") == library.lower():
             return extra[1]
     return EVERYTHING
