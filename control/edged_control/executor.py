@@ -1,0 +1,167 @@
+"""All loops of a line: builds them, drives each at its period, holds the lease and answers wishes from outside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from edged.clock import Clock
+from edged.errors import ConfigError
+from edged.log import get_logger
+from edged.metrics import Metrics
+from edged.ports import Plant, Road
+from edged.settings import ControlSettings, LoopSettings
+from edged.types import Limits, Priority, Proposal, Refused, Seal, Signal, Verdict
+from edged_control.gate import Gate, Mode, credit_cap
+from edged_control.lease import Lease
+from edged_control.limits import EffectiveLimits, effective_limits
+from edged_control.loop import Loop
+from edged_control.memory import Memory
+from edged_control.status import ControlMeters, LoopStatus
+from edged_control.surroundings import LEASE_ALARM, WISH_ALARM, AlarmBoard, Surroundings
+
+__all__ = ["ControlExecutor", "LoopStatus"]
+
+log = get_logger("control")
+
+
+class ControlExecutor:
+    """Building it checks limits and loops and raises ConfigError; it touches the plant only while it runs."""
+
+    def __init__(
+        self,
+        settings: ControlSettings,
+        *,
+        line: str,
+        config_hash: str,
+        signals: Mapping[str, Signal],
+        ceiling: Sequence[Limits],
+        limits: Sequence[Limits],
+        plant: Plant,
+        road: Road,
+        recorder_writable: Callable[[], bool],
+        clock: Clock,
+        metrics: Metrics,
+        seal: Seal,
+        state_directory: Path,
+        alarms: AlarmBoard,
+    ) -> None:
+        effective = effective_limits(signals, ceiling, limits)
+        faults = [fault for loop in settings.loops for fault in _loop_faults(loop, line, signals, effective)]
+        if faults:
+            raise ConfigError(faults)
+        heartbeats = {f"{line}/{loop.heartbeat}" for loop in settings.loops if loop.heartbeat}
+        self._line = line
+        self._clock = clock
+        self._alarms = alarms
+        self._lease = Lease(state_directory / f"control-{line}.lock")
+        self._memory = Memory(state_directory / f"control-{line}.json")
+        self._meters = ControlMeters(metrics)
+        around = Surroundings(
+            line=line,
+            config_hash=config_hash,
+            advisory=settings.advisory,
+            signals=signals,
+            gate=Gate(effective, seal, heartbeats),
+            plant=plant,
+            road=road,
+            recorder_writable=recorder_writable,
+            clock=clock,
+            meters=self._meters,
+            lease=self._lease,
+            memory=self._memory,
+            alarms=alarms,
+        )
+        self._periods = {loop.name: loop.period_seconds for loop in settings.loops}
+        self._loops = {loop.name: Loop(loop, effective[f"{line}/{loop.output}"], around) for loop in settings.loops}
+
+    async def run(self) -> None:
+        """Drives every loop until cancelled; outputs then hold where they are, and the lease is free."""
+        for loop in self._loops.values():
+            loop.stand_down("not started yet")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name, loop in self._loops.items():
+                    group.create_task(self._drive(loop, self._periods[name]), name=f"control:{name}")
+        finally:
+            for loop in self._loops.values():
+                loop.stand_down("stopped")
+            self._lease.release()
+
+    async def submit(self, proposal: Proposal) -> Verdict:
+        """Judges a wish of an operator, the hub or Sparkplug now. Each refusal raises one alarm and writes nothing.
+
+        Only the output of a loop can be wished for, and only while the loop's target is MAN: the loop then walks there
+        within the rate. Set-points belong to the configuration.
+        """
+        verdict = await self._consider(proposal)
+        if isinstance(verdict, Refused):
+            message = f"{proposal.source} {proposal.identity}: {proposal.value} refused: {verdict.reason}"
+            self._alarms.raise_alarm(WISH_ALARM, proposal.signal, Priority.MEDIUM, message)
+            self._alarms.clear_alarm(WISH_ALARM, proposal.signal)
+        return verdict
+
+    def request_mode(self, loop: str, target: Mode, identity: str) -> Refused | None:
+        """A person asks for AUTO or MAN; None when it was done."""
+        found = self._loops.get(loop)
+        return found.request_mode(target, identity) if found else Refused(f"mode: there is no loop {loop}")
+
+    def status(self) -> tuple[LoopStatus, ...]:
+        """One line per loop."""
+        return tuple(loop.status() for loop in self._loops.values())
+
+    async def _consider(self, proposal: Proposal) -> Verdict:
+        for loop in self._loops.values():
+            if loop.output == proposal.signal:
+                return await loop.consider(proposal)
+        return Refused(f"mode: no loop of this line writes {proposal.signal}")
+
+    async def _drive(self, loop: Loop, period_seconds: float) -> None:
+        """Calls the loop at its period without drift; periods that were missed are counted, not caught up."""
+        due = self._clock.monotonic()
+        while True:
+            began = self._clock.monotonic()
+            if self._in_service(loop):
+                await loop.cycle()
+                self._meters.cycle_seconds.observe(self._clock.monotonic() - began)
+            due += period_seconds
+            missed = max(0, int((self._clock.monotonic() - due) // period_seconds) + 1)
+            if missed:
+                self._meters.overruns.inc(missed)
+                due += missed * period_seconds
+            await self._clock.sleep(due - self._clock.monotonic())
+
+    def _in_service(self, loop: Loop) -> bool:
+        """Whether this process holds the lease of the line; a loop that gets it comes up in MAN."""
+        if not self._lease.take():
+            message = f"another process controls {self._line}, or its lease can't be locked"
+            if loop.mode is not Mode.OUT_OF_SERVICE:
+                log.warning("lease_lost", loop=loop.name)
+            loop.stand_down(message)
+            self._alarms.raise_alarm(LEASE_ALARM, self._line, Priority.HIGH, message)
+            return False
+        if loop.mode is Mode.OUT_OF_SERVICE:
+            self._alarms.clear_alarm(LEASE_ALARM, self._line)
+            self._memory.load()
+            loop.start()
+        return True
+
+
+def _loop_faults(
+    loop: LoopSettings, line: str, signals: Mapping[str, Signal], effective: Mapping[str, EffectiveLimits]
+) -> list[str]:
+    """What the gate could not work with; names and types are checked when the file is read."""
+    prefix = f"control.loops: {loop.name}"
+    limits = effective.get(f"{line}/{loop.output}")
+    if limits is None:
+        return [f"{prefix}: the output {loop.output} has no limits, so it can't be written"]
+    conditions = [*loop.permissives, *([loop.running] if loop.running else [])]
+    heartbeat = [loop.heartbeat] if loop.heartbeat else []
+    names = (loop.process_value, loop.readback, *(condition.signal for condition in conditions), *heartbeat)
+    faults = [f"{prefix}: there is no signal {name}" for name in names if f"{line}/{name}" not in signals]
+    move = limits.rate_per_second * credit_cap(loop.period_seconds)
+    for field, value in (("output_deadband", loop.output_deadband), ("readback_tolerance", loop.readback_tolerance)):
+        if not value < move:
+            faults.append(f"{prefix}: {field} must be below {move:g}, the move that the rate allows, got {value:g}")
+    return faults

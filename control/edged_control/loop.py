@@ -1,0 +1,394 @@
+"""One control loop: reads, decides, asks the gate, records, writes, reads back, and only then beats its heart."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, replace
+
+from edged.errors import EdgedError, OutboxUnavailable
+from edged.log import get_logger
+from edged.settings import Condition, LoopSettings
+from edged.types import Allowed, Clamped, Decision, Priority, Proposal, Quality, Refused, Verdict, WriteOutcome
+from edged_control.arbiter import arbitrate
+from edged_control.decisions import Circumstances, DecisionLog, reason_of, word
+from edged_control.gate import CONTROLLERS, HOLD, Mode, Observed, Permissive, PlantView, credit_cap, number
+from edged_control.limits import EffectiveLimits
+from edged_control.modes import Modes
+from edged_control.output import Output, WriteResult
+from edged_control.pid import Pid, PidTuning
+from edged_control.scan import Scan
+from edged_control.status import LoopStatus
+from edged_control.surroundings import REFUSED_ALARM, WRITE_ALARM, Surroundings
+
+PID = "pid"
+WALK = "walk"
+CONTROLLER_PRIORITY = 0
+PERSON_PRIORITY = 100
+TARGET_MODES = {"manual": Mode.MANUAL, "automatic": Mode.AUTOMATIC}
+
+log = get_logger("control")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one cycle has read."""
+
+    process_value: Observed
+    readback: Observed
+    permissives: tuple[Permissive, ...]
+    heartbeat: Observed | None
+
+
+class Loop:
+    """Runs a cycle whenever it is told to; a wish from outside waits for its turn between two cycles."""
+
+    def __init__(self, settings: LoopSettings, limits: EffectiveLimits, around: Surroundings) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._limits = limits
+        self._around = around
+        self._clock = around.clock
+        self._path = self._full(settings.output)
+        self._scan = Scan(around.plant, around.clock, around.signals)
+        self._output = Output(
+            self._full(settings.readback),
+            tolerance=settings.readback_tolerance,
+            rate_per_second=limits.rate_per_second,
+            period_seconds=settings.period_seconds,
+            plant=around.plant,
+            scan=self._scan,
+            clock=around.clock,
+        )
+        self._log = DecisionLog(settings.name, self._path, around.config_hash, around.road, around.clock)
+        self._modes = Modes(settings.name, TARGET_MODES[settings.target_mode], settings.good_cycles, around)
+        self._pid = Pid(_tuning(settings, limits))
+        self._pid_time = -math.inf
+        self._conditions = (*settings.permissives, *((settings.running,) if settings.running else ()))
+        self._walk: Proposal | None = None
+        self._entered = False
+        self._refused = ""
+        self._seen: _Seen | None = None
+        self._verdict: Verdict | None = None
+        self._last_decision = ""
+        self._last_value: float | None = None
+        self._verified = self._failed = self._refusals = 0
+        self._turn = asyncio.Lock()
+
+    @property
+    def output(self) -> str:
+        """The signal that this loop writes."""
+        return self._path
+
+    @property
+    def mode(self) -> Mode:
+        """The actual mode."""
+        return self._modes.actual
+
+    def start(self) -> None:
+        """Comes up in MAN: nothing of an earlier run is assumed but what the gate must remember."""
+        self._walk = None
+        self._modes.start()
+
+    def stand_down(self, reason: str) -> None:
+        """Out of service: neither reads nor writes."""
+        self._modes.stand_down(reason)
+
+    def status(self) -> LoopStatus:
+        """A snapshot."""
+        seen, verdict = self._seen, self._verdict
+        return LoopStatus(
+            name=self.name,
+            actual_mode=self._modes.actual,
+            target_mode=self._modes.target,
+            reason=self._modes.reason,
+            controller=self._controller(),
+            set_point=self._settings.set_point,
+            process_value=number(seen.process_value.value) if seen else None,
+            output=self._last_value,
+            readback=number(seen.readback.value) if seen else None,
+            verified_writes=self._verified,
+            failed_writes=self._failed,
+            refusals=self._refusals,
+            last_verdict=word(verdict) if verdict else "",
+            last_reason=reason_of(verdict) if verdict else "",
+            last_decision=self._last_decision,
+        )
+
+    def request_mode(self, target: Mode, identity: str) -> Refused | None:
+        """A person asks for AUTO or MAN; takes effect at once, also in the middle of a cycle."""
+        if target not in TARGET_MODES.values():
+            return Refused(f"mode: {target} can't be asked for")
+        present = self._output.expected
+        entered = self._entered or self._has_strayed(present)
+        refused = self._modes.request(target, present, entered=entered, identity=identity)
+        if refused is None:
+            self._walk, self._entered = None, False
+        return refused
+
+    async def consider(self, wish: Proposal) -> Verdict:
+        """Judges a wish from outside by its target; an allowed one is walked to in MAN, within the rate."""
+        async with self._turn:
+            seen = await self._look()
+            verdict = self._judge_wish(wish, seen)
+            if not isinstance(verdict, Refused):
+                self._walk = wish
+                log.info("wish_accepted", loop=self.name, source=wish.source, value=wish.value, identity=wish.identity)
+                return verdict
+            await self._record_refusal(wish, verdict, seen)
+            return verdict
+
+    async def cycle(self) -> None:
+        """One full cycle; the heartbeat advances only at its verified end."""
+        async with self._turn:
+            seen = await self._look()
+            await self._settle(seen)
+            self._modes.count(self._fault(seen))
+            proposal = self._propose(seen)
+            after = seen if proposal is None else await self._carry_out(proposal, seen)
+            if after is not None:
+                self._seen = after
+                await self._beat(after)
+
+    async def _look(self) -> _Seen:
+        settings = self._settings
+        names = [settings.process_value, settings.readback, *(condition.signal for condition in self._conditions)]
+        if settings.heartbeat:
+            names.append(settings.heartbeat)
+        process_value, readback, *others = await self._scan.read([self._full(name) for name in names])
+        permissives = tuple(map(_permissive, self._conditions, others))
+        self._seen = _Seen(process_value, readback, permissives, others[-1] if settings.heartbeat else None)
+        return self._seen
+
+    async def _settle(self, seen: _Seen) -> None:
+        """Finds out about an unfinished write, notices foreign changes, and adopts what is there."""
+        present = _good_number(seen.readback)
+        if present is None:
+            return
+        pending = self._output.pending
+        if pending is not None:
+            await self._finish(pending.decision, self._output.settle(seen.readback))
+        if self._output.observe(present):
+            self._give_way(f"the output was moved to {present:g} at the plant", seen)
+        if self._around.advisory:
+            self._modes.follow(present)
+        elif self._limits.low <= present <= self._limits.high:
+            self._modes.establish(present)
+
+    def _fault(self, seen: _Seen) -> str:
+        """Why the controller could not write now, as the gate sees it; empty when it could."""
+        present = number(seen.readback.value)
+        probe = self._proposal(PID, math.nan if present is None else present)
+        view = replace(self._view(seen), mode=Mode.AUTOMATIC)
+        verdict = self._around.gate.aim(probe, view, self._clock.monotonic())
+        return verdict.reason if isinstance(verdict, Refused) else ""
+
+    def _propose(self, seen: _Seen) -> Proposal | None:
+        now = self._clock.monotonic()
+        seconds = min(now - self._pid_time, credit_cap(self._settings.period_seconds))
+        process_value, present = _good_number(seen.process_value), _good_number(seen.readback)
+        if process_value is None or present is None:
+            return None
+        self._pid_time = now
+        if self._modes.actual is Mode.AUTOMATIC:
+            wanted = self._pid.update(self._settings.set_point, process_value, present, seconds)
+            if wanted.value is not None:
+                return arbitrate([self._proposal(PID, wanted.value)], now)
+            self._modes.shed(f"finite: {wanted.fault}")
+        self._pid.track(process_value, seconds)
+        if self._walk is None or self._modes.actual is not Mode.MANUAL:
+            return None
+        if abs(self._walk.value - present) <= self._settings.readback_tolerance:
+            log.info("wish_fulfilled", loop=self.name, source=self._walk.source, value=self._walk.value)
+            self._walk = None
+            return None
+        return arbitrate([self._proposal(WALK, self._walk.value)], now)
+
+    async def _carry_out(self, proposal: Proposal, seen: _Seen) -> _Seen | None:
+        """Takes a proposal through the gate to the plant; what the cycle knows afterwards, or None if not verified."""
+        gate, now = self._around.gate, self._clock.monotonic()
+        self._verdict = verdict = gate.judge(proposal, self._view(seen), now)
+        if verdict is HOLD:
+            self._accepted()
+            return seen
+        if isinstance(verdict, Refused):
+            if self._count_refusal(verdict):
+                await self._record_refusal(proposal, verdict, seen)
+            return seen
+        try:
+            decision = await self._log.decide(proposal, verdict, self._circumstances(seen))
+            self._last_decision, self._last_value = decision.identity, verdict.value
+            if self._around.advisory:
+                self._accepted()
+                await self._log.complete(decision, WriteOutcome.NONE, "advisory: nothing is written", None)
+                return None
+            return await self._write(proposal, verdict, decision, seen)
+        except OutboxUnavailable as fault:
+            self._modes.shed(f"mode: decisions can't be recorded: {fault}")
+            return None
+
+    async def _write(
+        self, proposal: Proposal, judged: Allowed | Clamped, decision: Decision, seen: _Seen
+    ) -> _Seen | None:
+        """Looks once more, has the gate check once more, writes and reads back."""
+        seen = replace(seen, readback=await self._output.look())
+        now = self._clock.monotonic()
+        verdict, command = self._around.gate.admit(proposal, judged.value, self._view(seen), now, decision.identity)
+        if command is None:
+            assert isinstance(verdict, Refused)
+            self._verdict = verdict
+            self._count_refusal(verdict)
+            await self._log.complete(decision, WriteOutcome.NONE, verdict.reason, number(seen.readback.value))
+            return None
+        self._accepted()
+        result = await self._output.write(command, decision)
+        await self._finish(decision, result)
+        return replace(seen, readback=result.readback) if result.outcome is WriteOutcome.VERIFIED else None
+
+    async def _finish(self, decision: Decision, result: WriteResult) -> None:
+        """Draws the consequences of a write and completes its decision; an UNKNOWN one is completed again later."""
+        around = self._around
+        around.meters.writes[result.outcome].inc()
+        if result.outcome is WriteOutcome.VERIFIED:
+            self._verified += 1
+            around.alarms.clear_alarm(WRITE_ALARM, self.name)
+        else:
+            self._failed += result.outcome is not WriteOutcome.UNKNOWN
+            around.alarms.raise_alarm(WRITE_ALARM, self.name, Priority.HIGH, f"{result.outcome}: {result.reason}")
+            self._modes.shed(f"write: {result.outcome}: {result.reason}")
+        if result.foreign:
+            self._give_way(result.reason, None)
+        try:
+            await self._log.complete(decision, result.outcome, result.reason, number(result.readback.value))
+        except OutboxUnavailable as fault:
+            self._modes.shed(f"mode: decisions can't be recorded: {fault}")
+
+    def _count_refusal(self, verdict: Refused) -> bool:
+        """Nothing is written; the first of a row of alike refusals raises the alarm and is worth a record."""
+        self._refusals += 1
+        self._around.meters.refusals.inc()
+        self._walk = None
+        check = verdict.reason.partition(":")[0]
+        if check == self._refused:
+            return False
+        self._refused = check
+        self._around.alarms.raise_alarm(REFUSED_ALARM, self.name, Priority.MEDIUM, verdict.reason)
+        return True
+
+    async def _record_refusal(self, proposal: Proposal, verdict: Refused, seen: _Seen) -> None:
+        try:
+            decision = await self._log.refuse(proposal, verdict, self._circumstances(seen))
+        except OutboxUnavailable:
+            return  # nothing was done, so nothing is undone by its missing record
+        self._last_decision = decision.identity
+
+    async def _beat(self, seen: _Seen) -> None:
+        settings, around = self._settings, self._around
+        if settings.heartbeat is None or seen.heartbeat is None:
+            return
+        path, now = self._full(settings.heartbeat), self._clock.monotonic()
+        _, command = around.gate.beat(path, seen.heartbeat, self._view(seen), now, self._last_decision)
+        if command is None:
+            return
+        try:
+            await around.plant.write(command)
+        except (EdgedError, OSError):
+            return  # the plant's watchdog notices; the next cycle reads the counter before it writes again
+        around.meters.heartbeats.inc()
+
+    def _judge_wish(self, wish: Proposal, seen: _Seen) -> Verdict:
+        if wish.source in CONTROLLERS:
+            return Refused(f"mode: {wish.source} is not a source outside")
+        if self._around.advisory:
+            return Refused("mode: advisory, nothing is written")
+        if self._modes.target is Mode.AUTOMATIC:
+            return Refused("mode: the loop's target is AUTO, put it in MAN first")
+        return self._around.gate.aim(wish, self._view(seen), self._clock.monotonic())
+
+    def _accepted(self) -> None:
+        self._refused = ""
+        self._around.alarms.clear_alarm(REFUSED_ALARM, self.name)
+
+    def _give_way(self, reason: str, seen: _Seen | None) -> None:
+        """Somebody else moved the output; where the plant had not given it to us, that was an entry and no override."""
+        if self._around.advisory:
+            return
+        self._walk = None
+        if seen is not None and any(map(_is_denied, seen.permissives)) and self._output.expected is not None:
+            self._modes.accept_entry(self._output.expected)
+            return
+        self._entered = True
+        self._modes.give_way(reason)
+
+    def _has_strayed(self, present: float | None) -> bool:
+        """Whether the output is where only somebody else can have brought it."""
+        baseline = self._modes.baseline
+        return present is not None and (baseline is None or abs(present - baseline) > self._limits.approval_threshold)
+
+    def _view(self, seen: _Seen) -> PlantView:
+        settings, output, around = self._settings, self._output, self._around
+        return PlantView(
+            mode=self._modes.actual,
+            advisory=around.advisory,
+            lease_held=around.lease.held,
+            recordable=around.recorder_writable(),
+            unacknowledged=output.pending is not None,
+            permissives=seen.permissives,
+            process_value=seen.process_value,
+            readback=seen.readback,
+            expected=math.nan if output.expected is None else output.expected,
+            credit_since=output.credit_since,
+            history=output.history,
+            baseline=self._modes.baseline,
+            period_seconds=settings.period_seconds,
+            tolerance=settings.readback_tolerance,
+            deadband=settings.output_deadband,
+        )
+
+    def _proposal(self, source: str, value: float) -> Proposal:
+        priority = CONTROLLER_PRIORITY if source == PID else PERSON_PRIORITY
+        expires = self._clock.monotonic() + self._settings.period_seconds
+        return Proposal(source, self._path, value, priority, expires)
+
+    def _circumstances(self, seen: _Seen) -> Circumstances:
+        return Circumstances(
+            mode=f"{self._modes.actual} advisory" if self._around.advisory else self._modes.actual,
+            controller=self._controller(),
+            set_point=self._settings.set_point,
+            process_value=number(seen.process_value.value),
+            readback=number(seen.readback.value),
+        )
+
+    def _controller(self) -> str:
+        if self._modes.actual is Mode.AUTOMATIC:
+            return PID
+        return f"{WALK} {self._walk.source} {self._walk.identity}".strip() if self._walk else "hold"
+
+    def _full(self, name: str) -> str:
+        return f"{self._around.line}/{name}"
+
+
+def _permissive(condition: Condition, observed: Observed) -> Permissive:
+    return Permissive(condition.signal, observed, condition.equals)
+
+
+def _is_denied(permissive: Permissive) -> bool:
+    return permissive.observed.quality == Quality.GOOD and permissive.observed.value != permissive.equals
+
+
+def _good_number(observed: Observed) -> float | None:
+    return number(observed.value) if observed.quality == Quality.GOOD else None
+
+
+def _tuning(settings: LoopSettings, limits: EffectiveLimits) -> PidTuning:
+    controller = settings.controller
+    return PidTuning(
+        gain=controller.gain,
+        integral_seconds=controller.integral_seconds,
+        derivative_seconds=controller.derivative_seconds,
+        filter_seconds=controller.filter_seconds,
+        low=limits.low,
+        high=limits.high,
+        step=limits.rate_per_second * credit_cap(settings.period_seconds),
+        slack=max(settings.output_deadband, settings.readback_tolerance),
+    )

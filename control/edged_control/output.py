@@ -1,0 +1,126 @@
+"""The written end of a loop: one write at a time, each read back, and what the plant shows now."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from edged.clock import Clock
+from edged.errors import EdgedError, WriteFailed
+from edged.ports import Plant
+from edged.types import Command, Decision, Quality, WriteOutcome
+from edged_control.gate import Applied, Observed, number, remember
+from edged_control.scan import Scan
+
+VERIFY_TRIES = 4
+VERIFY_WAIT_PERIODS = 0.1
+"""Between two looks at the readback; all of them fit into half a period."""
+
+
+class WriteResult(NamedTuple):
+    """What came of a write. `foreign` is true when the readback shows a value that is neither old nor ours."""
+
+    outcome: WriteOutcome
+    reason: str
+    readback: Observed
+    foreign: bool = False
+
+
+class Pending(NamedTuple):
+    """A write whose outcome isn't known yet."""
+
+    value: float
+    before: float
+    fault: str
+    decision: Decision
+
+
+class Output:
+    """Knows what the readback should show, when it last moved and what was sent; nothing is written but through it."""
+
+    def __init__(
+        self,
+        readback: str,
+        *,
+        tolerance: float,
+        rate_per_second: float,
+        period_seconds: float,
+        plant: Plant,
+        scan: Scan,
+        clock: Clock,
+    ) -> None:
+        self._readback = readback
+        self._tolerance = tolerance
+        self._rate = rate_per_second
+        self._period = period_seconds
+        self._plant = plant
+        self._scan = scan
+        self._clock = clock
+        self.expected: float | None = None
+        self.credit_since = clock.monotonic()
+        self.history: tuple[Applied, ...] = ()
+        self.pending: Pending | None = None
+
+    def observe(self, present: float) -> bool:
+        """Takes note of a readback, with no write pending; True when somebody else moved the output."""
+        if self._is(present, self.expected):
+            return False
+        foreign = self.expected is not None
+        self.expected = present
+        self.credit_since = self._clock.monotonic()
+        return foreign
+
+    async def look(self) -> Observed:
+        """Reads the readback alone."""
+        (observed,) = await self._scan.read((self._readback,))
+        return observed
+
+    async def write(self, command: Command, decision: Decision) -> WriteResult:
+        """Sends the command and reads back. Afterwards nothing is pending, unless the outcome is UNKNOWN."""
+        assert self.expected is not None
+        self.pending = Pending(command.value, self.expected, "the write was interrupted", decision)
+        fault, tries = "", VERIFY_TRIES
+        try:
+            await self._plant.write(command)
+        except WriteFailed as refusal:
+            fault, tries = f"rejected: {refusal}", 1
+        except (EdgedError, OSError) as doubt:
+            fault = f"unknown: {doubt}"
+        self.pending = self.pending._replace(fault=fault)
+        return self.settle(await self._verify(command.value, tries))
+
+    def settle(self, readback: Observed) -> WriteResult:
+        """Finds out from a readback what became of the pending write."""
+        assert self.pending is not None
+        value, before, fault, _ = self.pending
+        present = number(readback.value)
+        if present is None or readback.quality != Quality.GOOD:
+            return WriteResult(WriteOutcome.UNKNOWN, fault or "acknowledged, but it can't be read back", readback)
+        self._note(value, present)
+        if self._is(present, value):
+            return WriteResult(WriteOutcome.VERIFIED, fault, readback)
+        if not self._is(present, before):
+            reason = f"{value:g} was written, {present:g} is read back"
+            return WriteResult(WriteOutcome.MISMATCH, reason, readback, foreign=True)
+        if fault:
+            return WriteResult(WriteOutcome.FAILED, fault, readback)
+        return WriteResult(WriteOutcome.MISMATCH, f"{value:g} was acknowledged, but the readback stayed", readback)
+
+    async def _verify(self, value: float, tries: int) -> Observed:
+        """The readback, looked at until it shows the value or the tries are over."""
+        observed = await self.look()
+        for _ in range(tries - 1):
+            if self._is(number(observed.value), value):
+                break
+            await self._clock.sleep(VERIFY_WAIT_PERIODS * self._period)
+            observed = await self.look()
+        return observed
+
+    def _note(self, value: float, present: float) -> None:
+        now = self._clock.monotonic()
+        self.history = remember(self.history, Applied(value, now), self._rate)
+        self.credit_since = now
+        self.expected = present
+        self.pending = None
+
+    def _is(self, present: float | None, value: float | None) -> bool:
+        return present is not None and value is not None and abs(present - value) <= self._tolerance

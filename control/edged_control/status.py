@@ -1,0 +1,46 @@
+"""How control is doing: counters for /metrics and one line per loop for /status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prometheus_client import Counter
+
+from edged.metrics import Metrics
+from edged.types import WriteOutcome
+from edged_control.gate import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStatus:
+    """How one loop is doing. `reason` tells why it isn't in its target mode, `output` what was last let through."""
+
+    name: str
+    actual_mode: Mode
+    target_mode: Mode
+    reason: str
+    controller: str
+    set_point: float
+    process_value: float | None
+    output: float | None
+    readback: float | None
+    verified_writes: int
+    failed_writes: int
+    refusals: int
+    last_verdict: str
+    last_reason: str
+    last_decision: str
+
+
+class ControlMeters:
+    """The metrics of all loops together."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        writes = metrics.counter("edged_control_writes_total", "Writes to the plant by outcome", ("outcome",))
+        self.writes: dict[WriteOutcome, Counter] = {
+            outcome: writes.labels(outcome.value) for outcome in WriteOutcome if outcome is not WriteOutcome.NONE
+        }
+        self.refusals = metrics.counter("edged_control_refusals_total", "Proposals that the gate refused")
+        self.overruns = metrics.counter("edged_control_overruns_total", "Control periods that were missed")
+        self.heartbeats = metrics.counter("edged_control_heartbeats_total", "Heartbeats written to the plant")
+        self.cycle_seconds = metrics.histogram("edged_control_cycle_seconds", "Duration of one control cycle")
