@@ -97,13 +97,18 @@ def set_property(metric: Payload.Metric, key: str, datatype: DataType, value: Va
 def parse(payload: bytes) -> Payload:
     """Raises MalformedPayload."""
     try:
-        return Payload.FromString(payload)
+        message = Payload.FromString(payload)
     except DecodeError as fault:
         raise MalformedPayload(str(fault)) from fault
+    for metric in message.metrics:
+        for text in (metric.name, metric.string_value, *metric.properties.keys):
+            if not isinstance(text, str):
+                raise MalformedPayload(f"not UTF-8: {text!r}")
+    return message
 
 
 def _write_double(add: AddMetric, alias: int, stamp: int, value: Any) -> Payload.Metric:
-    return add(alias=alias, timestamp=stamp, double_value=value + 0.0)
+    return add(alias=alias, timestamp=stamp, double_value=value * 1.0)
 
 
 def _write_integer(add: AddMetric, alias: int, stamp: int, value: Any) -> Payload.Metric:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -84,28 +84,28 @@ class CommandReader:
 
     def _take(self, order: Order, device: str, payload: bytes, now: float) -> None:
         try:
-            wishes = list(_wishes(parse(payload)))
-        except (MalformedPayload, UnicodeDecodeError):
+            metrics = parse(payload).metrics
+        except MalformedPayload:
             order.refusals.append(Refusal.GARBAGE)
             return
-        if not wishes:
+        if not metrics:
             order.refusals.append(Refusal.EMPTY)
-        for name, metric in wishes:
-            if not device and name == REBIRTH_METRIC:
+        for metric in metrics:
+            if not device and metric.name == REBIRTH_METRIC:
                 order.rebirth = order.rebirth or metric.boolean_value
                 if not metric.boolean_value:
                     order.refusals.append(Refusal.WRONG_TYPE)
                 continue
-            verdict = self._judge(device, name, metric, now)
+            verdict = self._judge(device, metric, now)
             if isinstance(verdict, Refusal):
                 order.refusals.append(verdict)
             else:
                 order.proposals.append(verdict)
 
-    def _judge(self, device: str, name: str, metric: Payload.Metric, now: float) -> Proposal | Refusal:
+    def _judge(self, device: str, metric: Payload.Metric, now: float) -> Proposal | Refusal:
         if not self._writes:
             return Refusal.SWITCHED_OFF
-        point = self._find(device, name, metric)
+        point = self._find(device, metric)
         if point is None:
             return Refusal.UNKNOWN_METRIC
         if not point.signal.writable:
@@ -121,18 +121,13 @@ class CommandReader:
             expires=now + COMMAND_LIFETIME_SECONDS,
         )
 
-    def _find(self, device: str, name: str, metric: Payload.Metric) -> Point | None:
+    def _find(self, device: str, metric: Payload.Metric) -> Point | None:
         """By name, else by alias. A node command names `equipment/metric`."""
-        if name:
-            owner, _, rest = (device, "", name) if device else name.partition("/")
+        if metric.name:
+            owner, _, rest = (device, "", metric.name) if device else metric.name.partition("/")
             return self._catalog.named(owner, rest)
         point = self._catalog.by_alias.get(metric.alias) if metric.HasField("alias") else None
         return point if point is not None and device in ("", point.device) else None
-
-
-def _wishes(payload: Payload) -> Iterator[tuple[str, Payload.Metric]]:
-    for metric in payload.metrics:
-        yield metric.name, metric
 
 
 def _number(metric: Payload.Metric, point: Point) -> float | None:

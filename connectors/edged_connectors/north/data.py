@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -10,12 +10,21 @@ from edged.settings import HostProfile
 from edged.types import NANOSECONDS_PER_MILLISECOND, Quality, Sample
 from edged_connectors.north.births import SequenceNumber
 from edged_connectors.north.catalog import Catalog, Point
-from edged_connectors.north.codec import QUALITY_PROPERTY, UNFIT, DataType, quality_code, set_property, told_quality
+from edged_connectors.north.codec import (
+    QUALITY_PROPERTY,
+    UNFIT,
+    AddMetric,
+    DataType,
+    quality_code,
+    set_property,
+    told_quality,
+)
 from edged_connectors.north.sparkplug_pb2 import Payload
 
 MAX_METRICS_PER_MESSAGE = 2000
 """About 50 kB: far below any broker's limit."""
 
+GOOD = int(Quality.GOOD)
 BY_SOURCE_TIME = itemgetter(Sample._fields.index("source_time"))
 
 
@@ -43,44 +52,46 @@ class DataEncoder:
 
     def messages(self, samples: Sequence[Sample], *, historical: bool, now: int) -> Iterator[DataMessage]:
         """Per device, oldest first. `strangers` counts samples of unconfigured signals, `mistyped` unfit values."""
+        ordered = sorted(samples, key=BY_SOURCE_TIME)
         stamp = now // NANOSECONDS_PER_MILLISECOND
-        for device, rows in self._by_device(samples).items():
-            for start in range(0, len(rows), MAX_METRICS_PER_MESSAGE):
-                part = rows[start : start + MAX_METRICS_PER_MESSAGE]
-                payload = Payload(timestamp=stamp, seq=self._sequence.next())
-                self._fill(payload.metrics.add, part, historical)
-                yield DataMessage(device, payload.SerializeToString(), len(part))
+        for start in range(0, len(ordered), MAX_METRICS_PER_MESSAGE):
+            payloads = {device: Payload(timestamp=stamp) for device in self._catalog.devices}
+            adders = {device: payload.metrics.add for device, payload in payloads.items()}
+            self._fill(adders, ordered[start : start + MAX_METRICS_PER_MESSAGE], historical)
+            for device, payload in payloads.items():
+                rows = len(payload.metrics)
+                if rows:
+                    payload.seq = self._sequence.next()
+                    yield DataMessage(device, payload.SerializeToString(), rows)
 
-    def _by_device(self, samples: Sequence[Sample]) -> dict[str, list[tuple[Point, Sample]]]:
+    def _fill(self, adders: dict[str, AddMetric], samples: Sequence[Sample], historical: bool) -> None:
+        """The hot path: a good value of a good signal in order is one dictionary look-up and one metric."""
+        good = self._good
         find = self._catalog.by_path.get
-        devices: dict[str, list[tuple[Point, Sample]]] = {device: [] for device in self._catalog.devices}
-        for sample in sorted(samples, key=BY_SOURCE_TIME):
-            point = find(sample[0])
+        for sample in samples:
+            signal, value, source_time, _, quality, _ = sample
+            point = find(signal)
             if point is None:
                 self.strangers += 1
-            else:
-                devices[point.device].append((point, sample))
-        return devices
-
-    def _fill(self, add: Callable[..., Payload.Metric], rows: Sequence[tuple[Point, Sample]], historical: bool) -> None:
-        good = self._good
-        for point, sample in rows:
-            _, value, source_time, _, quality, _ = sample
+                continue
             stamp = source_time // NANOSECONDS_PER_MILLISECOND
             past = historical or stamp < point.last_time
-            if quality != Quality.GOOD or point.code != good or value is None or past:
+            add = adders[point.device]
+            if quality != GOOD or point.code != good or value is None:
                 self._add_special(add, point, sample, stamp, past)
                 continue
-            point.last_time = stamp
             try:
-                point.write(add, point.alias, stamp, value)
+                metric = point.write(add, point.alias, stamp, value)
             except UNFIT:
                 self._add_mistyped(add, point, stamp, past)
+                continue
+            if past:
+                metric.is_historical = True
+            else:
+                point.last_time = stamp
 
-    def _add_special(
-        self, add: Callable[..., Payload.Metric], point: Point, sample: Sample, stamp: int, past: bool
-    ) -> None:
-        """Bad or uncertain quality, back to good, no value, or from the past."""
+    def _add_special(self, add: AddMetric, point: Point, sample: Sample, stamp: int, past: bool) -> None:
+        """Bad or uncertain quality, back to good, or no value."""
         quality = told_quality(sample.value, sample.quality)
         if sample.value is None or quality < Quality.UNCERTAIN:
             metric = add(alias=point.alias, timestamp=stamp, is_null=True)
@@ -92,7 +103,7 @@ class DataEncoder:
                 return
         self._finish(metric, point, stamp, quality_code(self._profile, quality), past)
 
-    def _add_mistyped(self, add: Callable[..., Payload.Metric], point: Point, stamp: int, past: bool) -> None:
+    def _add_mistyped(self, add: AddMetric, point: Point, stamp: int, past: bool) -> None:
         """A value that does not fit the signal's declared type still travels: as null, of bad quality."""
         self.mistyped += 1
         metric = add(alias=point.alias, timestamp=stamp, is_null=True)

@@ -19,8 +19,8 @@ from edged_connectors.north.topics import Topics
 
 DATA_QOS = 0
 LIVE_BATCHES_PER_ROUND = 64
-HISTORY_BATCHES_PER_TAKE = 8
-HISTORY_TAKES_PER_ROUND = 8
+HISTORY_BATCHES_PER_TAKE = 16
+HISTORY_TAKES_PER_ROUND = 16
 TAKE_BYTES = 1_000_000
 
 log = get_logger("sparkplug")
