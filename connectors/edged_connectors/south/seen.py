@@ -1,0 +1,59 @@
+"""What a source has said last of each signal: tells a repeated value from a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from edged.types import Sample
+
+UNCHANGED = "unchanged"
+
+
+class Seen:
+    """The newest sample per signal, and those that direct reads brought before their report."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, Sample] = {}
+        self._polled: dict[str, Sample] = {}
+        self._doubted: set[str] = set()
+
+    def note(self, samples: Sequence[Sample]) -> None:
+        """These are on the road now."""
+        newest = self._newest
+        for sample in samples:
+            newest[sample[0]] = sample
+
+    def note_polled(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Those of the samples just read that no report has brought yet."""
+        new = [sample for sample in samples if not _same(sample, self._newest.get(sample.signal))]
+        self._polled.update((sample.signal, sample) for sample in samples)
+        return new
+
+    def without_polled(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        """The reported samples less those that a direct read brought already."""
+        if not self._polled:
+            return samples
+        return [sample for sample in samples if not _same(sample, self._polled.get(sample[0]))]
+
+    def doubt(self, signals: Iterable[str]) -> None:
+        """These were declared BAD: their next value counts from when it is seen, even if it is as old as before."""
+        self._doubted = set(signals)
+
+    def revived(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        """The samples; one that only repeats what was known before the doubt is stamped with its receive time."""
+        if not self._doubted:
+            return samples
+        return [self._revive(sample) for sample in samples]
+
+    def _revive(self, sample: Sample) -> Sample:
+        if sample.signal not in self._doubted:
+            return sample
+        self._doubted.discard(sample.signal)
+        before = self._newest.get(sample.signal)
+        if before is None or sample.source_time > before.source_time:
+            return sample
+        return sample._replace(source_time=sample.receive_time, reason=sample.reason or UNCHANGED)
+
+
+def _same(sample: Sample, other: Sample | None) -> bool:
+    return other is not None and sample[2] == other[2] and sample[1] == other[1] and sample[4] == other[4]
