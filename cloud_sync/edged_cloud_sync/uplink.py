@@ -13,6 +13,7 @@ from edged.clock import Clock
 from edged.errors import AccessRefused, ConfigError, HubUnavailable
 from edged.log import get_logger
 from edged.metrics import Metrics
+from edged.outside import loopback
 from edged.ports import Announcer, Sink, StoredBatch
 from edged.settings import HubSettings
 from edged.types import BatchKey, Lane, SeqRange
@@ -42,7 +43,6 @@ RIDE_ALONG_SHARE = 0.5
 """Process values join a POST that events cause once this share of their period has passed."""
 RETRY_SECONDS = 1.0
 RETRY_CAP_SECONDS = 60.0
-LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 ERROR_TEXT_LENGTH = 200
 
 log = get_logger("uplink")
@@ -300,7 +300,7 @@ def _ingest_url(settings: HubSettings) -> str:
     parts = urlsplit(settings.url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError([f"hub.url: expected http://host:port or https://host:port, got {settings.url!r}"])
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
+    if parts.scheme == "http" and not loopback(parts.hostname):
         raise ConfigError([f"hub.url: plain HTTP is allowed to this machine only, use https:// for {parts.hostname}"])
     return settings.url.rstrip("/") + INGEST_PATH
 

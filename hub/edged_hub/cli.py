@@ -1,0 +1,187 @@
+"""The command `edged-hub`: run, enroll, user, status, train. Exit status 0 good, 1 failed, 2 wrong input."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edged import __version__
+from edged.clock import SystemClock
+from edged.errors import ConfigError, EdgedError
+from edged.log import configure
+from edged_hub.app import open_store, run, write_secret
+from edged_hub.identities import new_identity
+from edged_hub.models import iso_time
+from edged_hub.settings import DEFAULT_DATA, DEFAULT_HOST, DEFAULT_PORT, HubServerSettings
+from edged_hub.sqlite_store import FILE_NAME
+from edged_hub.store import Identity, IdentityKind, Role
+
+FAILED = 1
+WRONG_INPUT = 2
+
+TEACHING = """\
+the first quarter of an hour:
+  edged-hub run --data /var/lib/edged-hub                            the hub, for this machine only
+  edged-hub enroll line_a --data /var/lib/edged-hub --out secret     gives line_a its secret, once
+  curl -H "Authorization: Bearer $(cat /var/lib/edged-hub/admin.token)" http://127.0.0.1:8480/api/v1/latest
+  edged-hub status --data /var/lib/edged-hub                         what it holds, from which line
+
+exit status: 0 good, 1 failed, 2 wrong usage
+"""
+RUN_EXAMPLE = """\
+example:
+  edged-hub run --data /var/lib/edged-hub
+  edged-hub run --host 0.0.0.0 --certificate hub.pem --key hub.key     lines on other machines
+
+Everything is in one SQLite file, DATA/hub.db. The first start writes DATA/admin.token, the secret of the user admin.
+Runs until SIGTERM or Ctrl-C; then it answers what is under way and closes the file.
+"""
+ENROLL_EXAMPLE = """\
+example:
+  edged-hub enroll line_a --data /var/lib/edged-hub --out /etc/edged/hub-secret
+  edged-hub enroll line_a | ssh box 'umask 077; cat > /etc/edged/hub-secret'
+
+The line's configuration then says `hub: { url: ..., secret: { file: /etc/edged/hub-secret } }`. Works while the hub
+runs. Enrolling a line again replaces its secret; the old one stops working within seconds.
+"""
+USER_EXAMPLE = """\
+example:
+  edged-hub user add anna --role viewer
+
+Prints the token once; the hub keeps only a hash of it. Adding a user again replaces the token.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit status. User errors are lines on stderr, never tracebacks."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except ConfigError as fault:
+        print(f"edged-hub: {fault}", file=sys.stderr)
+        return WRONG_INPUT
+    except (EdgedError, OSError) as fault:
+        print(f"edged-hub: {fault}", file=sys.stderr)
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _command(None, "edged-hub", "The hub: holds every value of every line exactly once.", TEACHING)
+    parser.add_argument("--version", action="version", version=f"edged-hub {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    enroll = _command(commands, "enroll", "gives a line its secret", ENROLL_EXAMPLE)
+    enroll.add_argument("node", metavar="NODE", help="the line's name, as in its configuration")
+    enroll.add_argument("--out", type=Path, metavar="FILE", help="write the secret there (0600) instead of printing it")
+    _add_data(enroll)
+    enroll.set_defaults(command=_enroll)
+    user = _command(commands, "user", "adds users of the API", USER_EXAMPLE)
+    actions = user.add_subparsers(required=True, metavar="ACTION")
+    add = _command(actions, "add", "adds a user and prints the token once", USER_EXAMPLE)
+    add.add_argument("name", metavar="NAME", help="lower case, digits and underscores")
+    add.add_argument("--role", choices=[Role.VIEWER.value, Role.ENGINEER.value], default=Role.VIEWER.value)
+    _add_data(add)
+    add.set_defaults(command=_add_user)
+    status = _command(commands, "status", "what the hub holds, read from its file", "")
+    _add_data(status)
+    status.set_defaults(command=_status)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "run", "runs the hub", RUN_EXAMPLE)
+    _add_data(parser)
+    parser.add_argument("--host", default=DEFAULT_HOST, help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="default %(default)s; 0 picks a free one")
+    parser.add_argument("--certificate", type=Path, metavar="PEM", help="TLS certificate chain")
+    parser.add_argument("--key", type=Path, metavar="PEM", help="its private key")
+    parser.add_argument("--behind-proxy", action="store_true", help="a proxy in front of the hub does TLS")
+    parser.add_argument("--ready-file", type=Path, metavar="FILE", help="written once the hub listens")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.set_defaults(command=_run)
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser] | None, name: str, purpose: str, example: str
+) -> argparse.ArgumentParser:
+    style = argparse.RawDescriptionHelpFormatter
+    if commands is None:
+        return argparse.ArgumentParser(name, description=purpose, epilog=example, formatter_class=style)
+    return commands.add_parser(name, help=purpose, description=purpose, epilog=example, formatter_class=style)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, default=DEFAULT_DATA, metavar="DIR", help="data directory (default: %(default)s)"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    settings = HubServerSettings(
+        data_directory=options.data,
+        host=options.host,
+        port=options.port,
+        certificate=options.certificate,
+        key=options.key,
+        behind_proxy=options.behind_proxy,
+        ready_file=options.ready_file,
+    )
+    configure(options.log_level)
+    return run(settings)
+
+
+def _enroll(options: argparse.Namespace) -> int:
+    identity, secret = new_identity(IdentityKind.EDGE, options.node, Role.EDGE, SystemClock().now())
+    asyncio.run(_keep(options.data, identity))
+    if options.out is None:
+        print(secret)
+    else:
+        write_secret(options.out, secret)
+        print(f"the secret of {options.node} is in {options.out}")
+    return 0
+
+
+def _add_user(options: argparse.Namespace) -> int:
+    identity, token = new_identity(IdentityKind.USER, options.name, Role(options.role), SystemClock().now())
+    asyncio.run(_keep(options.data, identity))
+    print(token)
+    return 0
+
+
+async def _keep(data_directory: Path, identity: Identity) -> None:
+    store = await open_store(data_directory, SystemClock())
+    try:
+        await store.put_identity(identity)
+    finally:
+        await store.close()
+
+
+def _status(options: argparse.Namespace) -> int:
+    if not (options.data / FILE_NAME).exists():
+        raise ConfigError([f"no hub has run in {options.data} yet: there is no {FILE_NAME}"])
+    for line in asyncio.run(_status_lines(options.data)):
+        print(line)
+    return 0
+
+
+async def _status_lines(data_directory: Path) -> list[str]:
+    clock = SystemClock()
+    store = await open_store(data_directory, clock)
+    try:
+        totals = await store.totals()
+        lanes = await store.holdings(clock.now())
+    finally:
+        await store.close()
+    kept = f"{totals.samples} samples, {totals.events} events, {totals.gaps} gaps"
+    lines = [f"{kept}; {totals.signals} signals, {totals.nodes} lines, {totals.refused_batches} batches put aside"]
+    for lane in lanes:
+        missing = ", ".join(f"{first}..{last}" for first, last in lane.missing) or "nothing missing"
+        lines.append(
+            f"{lane.node:<16} {lane.lane:<8} {lane.batches:>9} batches {lane.rows:>11} rows"
+            f"   last {iso_time(lane.last_received)}   {missing}   stream {lane.stream}"
+        )
+    return lines

@@ -1,0 +1,148 @@
+"""The readers of the embedded store: aiosqlite connections of their own that never hold up the writer."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from edged_hub.ledger import Intervals, Span
+from edged_hub.rows import load_value
+from edged_hub.sqlite_files import connect_reader, statement
+from edged_hub.store import (
+    Bucket,
+    HeldEvent,
+    HeldGap,
+    HeldSample,
+    Identity,
+    IdentityKind,
+    LaneHoldings,
+    Minute,
+    Period,
+    Role,
+    StoreUnavailable,
+    Totals,
+)
+
+QUERY_CONNECTIONS = 3
+QUERY_SECONDS = 10.0
+"""A query that takes longer is broken off: ask for less at a time."""
+
+
+class SqliteReader:
+    """Every query of the API as one or a few statements. Raises StoreUnavailable."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open: list[aiosqlite.Connection] = []
+        self._idle: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+        self._identities: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+
+    async def open(self) -> None:
+        """Opens the connections; slow queries never hold up the check of an identity."""
+        for queue in [self._idle] * QUERY_CONNECTIONS + [self._identities]:
+            connection = await aiosqlite.Connection(lambda: connect_reader(self._path), 64)
+            self._open.append(connection)
+            queue.put_nowait(connection)
+
+    async def latest(self, node: str | None, signal: str | None) -> Sequence[HeldSample]:
+        rows = await self._fetch("latest", {"node": node, "signal": signal})
+        return [_sample(row) for row in rows]
+
+    async def history(self, signal: str, period: Period, limit: int, node: str | None) -> Sequence[HeldSample]:
+        values = {"signal": signal, "node": node, "start": period.start, "end": period.end, "limit": limit}
+        return [_sample(row) for row in await self._fetch("history", values)]
+
+    async def buckets(
+        self, signal: str, period: Period, bucket_ns: int, limit: int, node: str | None
+    ) -> Sequence[Bucket]:
+        values = {"signal": signal, "node": node, "start": period.start, "end": period.end, "limit": limit}
+        return [Bucket(*row) for row in await self._fetch("buckets", values | {"bucket": bucket_ns})]
+
+    async def events(self, period: Period, limit: int, kind: str | None, node: str | None) -> Sequence[HeldEvent]:
+        values = {"start": period.start, "end": period.end, "limit": limit, "kind": kind, "node": node}
+        return [HeldEvent(*row) for row in await self._fetch("events", values)]
+
+    async def gaps(self, period: Period, limit: int, node: str | None) -> Sequence[HeldGap]:
+        values = {"start": period.start, "end": period.end, "limit": limit, "node": node}
+        return [HeldGap(*row) for row in await self._fetch("gaps", values)]
+
+    async def holdings(self, since: int, node: str | None) -> Sequence[LaneHoldings]:
+        lanes = await self._fetch("lanes", {"node": node})
+        return [await self._lane(row, since) for row in lanes]
+
+    async def totals(self) -> Totals:
+        ((nodes, batches, samples, events, last_received, signals, gaps, refused),) = await self._fetch("totals", {})
+        return Totals(nodes, signals, batches, samples, events, gaps, refused, last_received)
+
+    async def identity(self, kind: IdentityKind, name: str) -> Identity | None:
+        rows = await self._fetch("identity", {"kind": kind.value, "name": name}, self._identities)
+        return _identity(rows[0]) if rows else None
+
+    async def identities(self) -> Sequence[Identity]:
+        return [_identity(row) for row in await self._fetch("identities", {}, self._identities)]
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        for connection in self._open:
+            await connection.close()
+
+    async def _lane(self, row: Sequence[Any], since: int) -> LaneHoldings:
+        stream_id, node, stream, lane, batches, rows, last_received = row
+        key = {"stream_id": stream_id}
+        held = [Span(*span) for span in await self._fetch("lane_held", key)]
+        refused = [seq for (seq,) in await self._fetch("lane_refused", key)]
+        lost = await self._fetch("lane_given_up", {"node": node, "stream": stream, "lane": lane})
+        minutes = await self._fetch("lane_minutes", key | {"since": since})
+        given_up = Intervals(Span(*span) for span in lost)
+        known = Intervals([*held, *given_up.spans, *(Span(seq, seq) for seq in refused)])
+        return LaneHoldings(
+            node=node,
+            stream=stream,
+            lane=lane,
+            batches=batches,
+            rows=rows,
+            last_received=last_received,
+            held=held,
+            missing=known.missing(1, known.top),
+            given_up=given_up.spans,
+            refused=len(refused),
+            minutes=[Minute(*minute) for minute in minutes],
+        )
+
+    async def _fetch(
+        self, name: str, values: Mapping[str, object], queue: asyncio.Queue[aiosqlite.Connection] | None = None
+    ) -> Sequence[Sequence[Any]]:
+        async with self._borrow(queue or self._idle) as connection:
+            try:
+                async with asyncio.timeout(QUERY_SECONDS):
+                    return list(await connection.execute_fetchall(statement(name), dict(values)))
+            except TimeoutError as fault:
+                await connection.interrupt()
+                raise StoreUnavailable(f"a query took longer than {QUERY_SECONDS:g} s: ask for less") from fault
+            except sqlite3.Error as fault:
+                raise StoreUnavailable(f"{self._path}: {fault}") from fault
+
+    @asynccontextmanager
+    async def _borrow(self, queue: asyncio.Queue[aiosqlite.Connection]) -> AsyncIterator[aiosqlite.Connection]:
+        connection = await queue.get()
+        try:
+            yield connection
+        finally:
+            queue.put_nowait(connection)
+
+
+def _sample(row: Sequence[Any]) -> HeldSample:
+    node, signal, unit, source_time, receive_time, kind, number, text, quality, reason, seq, place = row
+    value = load_value(kind, number, text)
+    return HeldSample(node, signal, unit, source_time, receive_time, value, quality, reason, seq, place)
+
+
+def _identity(row: Sequence[Any]) -> Identity:
+    kind, name, role, salt, digest, created = row
+    return Identity(IdentityKind(kind), name, Role(role), salt, digest, created)
