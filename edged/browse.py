@@ -83,5 +83,4 @@ def _options(kind: ConnectorKind, given: Mapping[str, object]) -> BaseModel:
     except ValidationError as error:
         faults = Faults()
         report(error, kind.options, _CommandLine(), (), faults)
-        faults.raise_any()
-        raise
+        raise faults.error() from error

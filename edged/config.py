@@ -68,12 +68,7 @@ def load(
 ) -> LineConfig:
     """Reads a line's file. Raises ConfigError; `tolerate_missing` makes absent secrets and files warnings."""
     faults = Faults()
-    document = read_document(path, faults, environment)
-    if document is None or not isinstance(document.data, dict):
-        if document is not None:
-            faults.add_at(str(path), 1, "", "expected the sections of a line (site, line, sources...), got none")
-        faults.raise_any()
-        raise AssertionError
+    document = _sections(path, environment, faults)
     folder = Path(os.path.abspath(path)).parent
     draft = draft_line(document, folder, connector_kinds() if kinds is None else kinds, faults)
     outside = OutsideChecks(draft, faults, environment, tolerate_missing=tolerate_missing)
@@ -91,6 +86,15 @@ def load_limits(path: Path, line: str | None = None) -> tuple[Limits, ...]:
     found = _read_limits(path, faults)
     faults.raise_any()
     return tuple(_limits(limit, limit.low, limit.high, line) for limit in found)
+
+
+def _sections(path: Path, environment: Mapping[str, str], faults: Faults) -> Document:
+    document = read_document(path, faults, environment)
+    if document is not None and isinstance(document.data, dict):
+        return document
+    if document is not None:
+        faults.add_at(str(path), 1, "", "expected the sections of a line (site, line, sources...), got none")
+    raise faults.error()
 
 
 def _ceiling(draft: Draft, faults: Faults) -> tuple[LimitSettings, ...]:

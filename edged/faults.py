@@ -64,11 +64,15 @@ class Faults:
         return (origin.file, where) in self._places
 
     def raise_any(self) -> None:
-        """Raises ConfigError with everything noted, in file and line order."""
+        """Raises ConfigError when anything was noted."""
         if self._texts:
-            files = list(dict.fromkeys(file for file, _, _ in self._texts))
-            ordered = sorted(dict.fromkeys(self._texts), key=lambda fault: (files.index(fault[0]), fault[1]))
-            raise ConfigError([text for _, _, text in ordered])
+            raise self.error()
+
+    def error(self) -> ConfigError:
+        """Everything noted, in file and line order."""
+        files = list(dict.fromkeys(file for file, _, _ in self._texts))
+        ordered = sorted(dict.fromkeys(self._texts), key=lambda fault: (files.index(fault[0]), fault[1]))
+        return ConfigError([text for _, _, text in ordered])
 
 
 def dotted(where: Where) -> str:

@@ -265,8 +265,8 @@ class AlarmSettings(Section):
     above: Finite | None = None
     below: Finite | None = None
     deadband: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    on_delay_seconds: Annotated[float, Field(ge=0)] = 0.0
-    off_delay_seconds: Annotated[float, Field(ge=0)] = 0.0
+    on_delay_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    off_delay_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     message: str = ""
 
     @model_validator(mode="after")
