@@ -9,7 +9,7 @@ from uuid import uuid4
 from edged.clock import Clock
 from edged.ports import Road
 from edged.types import Allowed, Clamped, Decision, DecisionPhase, Proposal, Refused, Verdict, WriteOutcome
-from edged_control.gate import number
+from edged_control.gate import HOLD, number
 
 
 class Circumstances(NamedTuple):
@@ -23,7 +23,9 @@ class Circumstances(NamedTuple):
 
 
 def word(verdict: Verdict) -> str:
-    """allowed, clamped or refused."""
+    """allowed, clamped, refused, or hold where nothing needed to be written."""
+    if verdict == HOLD:
+        return "hold"
     match verdict:
         case Allowed():
             return "allowed"

@@ -77,17 +77,29 @@ class ControlExecutor:
         self._loops = {loop.name: Loop(loop, effective[f"{line}/{loop.output}"], around) for loop in settings.loops}
 
     async def run(self) -> None:
-        """Drives every loop until cancelled; outputs then hold where they are, and the lease is free."""
+        """Drives every loop until cancelled, and closes."""
         for loop in self._loops.values():
             loop.stand_down("not started yet")
         try:
             async with asyncio.TaskGroup() as group:
-                for name, loop in self._loops.items():
-                    group.create_task(self._drive(loop, self._periods[name]), name=f"control:{name}")
+                for name, period_seconds in self._periods.items():
+                    group.create_task(self._drive(name, period_seconds), name=f"control:{name}")
         finally:
-            for loop in self._loops.values():
-                loop.stand_down("stopped")
-            self._lease.release()
+            self.close()
+
+    def close(self) -> None:
+        """Takes every loop out of service and frees the lease; outputs hold where they are."""
+        for loop in self._loops.values():
+            loop.stand_down("stopped")
+        self._lease.release()
+
+    async def step(self, name: str) -> None:
+        """One cycle of one loop, if the lease of the line can be had."""
+        loop = self._loops[name]
+        if self._in_service(loop):
+            began = self._clock.monotonic()
+            await loop.cycle()
+            self._meters.cycle_seconds.observe(self._clock.monotonic() - began)
 
     async def submit(self, proposal: Proposal) -> Verdict:
         """Judges a wish of an operator, the hub or Sparkplug now. Each refusal raises one alarm and writes nothing.
@@ -117,14 +129,11 @@ class ControlExecutor:
                 return await loop.consider(proposal)
         return Refused(f"mode: no loop of this line writes {proposal.signal}")
 
-    async def _drive(self, loop: Loop, period_seconds: float) -> None:
-        """Calls the loop at its period without drift; periods that were missed are counted, not caught up."""
+    async def _drive(self, name: str, period_seconds: float) -> None:
+        """Steps a loop at its period without drift; periods that were missed are counted, not caught up."""
         due = self._clock.monotonic()
         while True:
-            began = self._clock.monotonic()
-            if self._in_service(loop):
-                await loop.cycle()
-                self._meters.cycle_seconds.observe(self._clock.monotonic() - began)
+            await self.step(name)
             due += period_seconds
             missed = max(0, int((self._clock.monotonic() - due) // period_seconds) + 1)
             if missed:
