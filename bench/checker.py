@@ -186,11 +186,7 @@ def _judge_stamped(
     lines: Sequence[dict[str, Any]], rows: Mapping[str, list[Row]], gaps: Sequence[GapSpan], examples: list[str]
 ) -> FaceFindings:
     """OPC UA and MQTT: every value has its own source time."""
-    offered: dict[str, dict[int, Any]] = defaultdict(dict)
-    for line in lines:
-        if "signals" in line:
-            for signal, value in line["signals"].items():
-                offered[signal][line["t"]] = value
+    offered, unchanged = _read_offers(lines)
     part = FaceFindings()
     matched = {s: [row for row in rows.get(s, ()) if row.time in times] for s, times in offered.items()}
     if not any(matched.values()):
@@ -200,13 +196,26 @@ def _judge_stamped(
     part.last_held = max(held[-1].time for held in matched.values() if held)
     end = part.last_held - GUARD_MILLISECONDS
     for signal, times in offered.items():
-        held = Counter(row.time for row in matched[signal])
-        _count_rows(signal, rows.get(signal, ()), times, part, examples)
-        part.duplicated += sum(count - 1 for count in held.values())
+        _count_rows(signal, rows.get(signal, ()), times, unchanged[signal], part, examples)
+        held_times = {row.time for row in matched[signal]}
         for time in times:
             if start <= time <= end:
-                _count_offer(signal, time, time in held, gaps, part, examples)
+                _count_offer(signal, time, time in held_times, gaps, part, examples)
     return part
+
+
+def _read_offers(lines: Sequence[dict[str, Any]]) -> tuple[dict[str, dict[int, Any]], dict[str, set[int]]]:
+    """What must arrive, by signal and time; and when a client that asks just then may get the old value."""
+    given_up = {(line["topic"], line["dropped"]) for line in lines if "dropped" in line}
+    offered: dict[str, dict[int, Any]] = defaultdict(dict)
+    unchanged: dict[str, set[int]] = defaultdict(set)
+    for line in lines:
+        if "signals" in line and (line.get("topic"), line["t"]) not in given_up:
+            for signal, value in line["signals"].items():
+                offered[signal][line["t"]] = value
+            for signal in line.get("unchanged", ()):
+                unchanged[signal].add(line["t"])
+    return offered, unchanged
 
 
 def _judge_modbus(
@@ -252,7 +261,7 @@ def _judge_counted(
         if read["counter"] < first or at > last:
             continue
         for signal, value in read["signals"].items():
-            right = bool(times) and _same(values[signal].get(times[0]), value)
+            right = bool(times) and times[0] in values[signal] and _same(values[signal][times[0]], value)
             _count_offer(signal, at, right, gaps, part, examples)
 
 
@@ -297,14 +306,20 @@ def _judge_units(lines: Sequence[dict[str, Any]], held: Counter[str], part: Face
 
 
 def _count_rows(
-    signal: str, held: Sequence[Row], offered: Mapping[int, Any], part: FaceFindings, examples: list[str]
+    signal: str,
+    held: Sequence[Row],
+    offered: Mapping[int, Any],
+    unchanged: set[int],
+    part: FaceFindings,
+    examples: list[str],
 ) -> None:
-    part.held += sum(row.time in offered for row in held)
-    times = [row.time for row in held if row.time in offered]
-    part.out_of_order += _inversions(times)
+    known = [row for row in held if row.time in offered or row.time in unchanged]
+    part.held += len(known)
+    part.out_of_order += _inversions([row.time for row in known])
+    part.duplicated += len(known) - len({row.time for row in known})
     for row in held:
-        known = row.time in offered and (not row.good or _same(row.value, offered[row.time]))
-        if row.good and not known:
+        right = row.time in unchanged or (row.time in offered and _same(row.value, offered[row.time]))
+        if row.good and not right:
             part.invented += 1
             examples.append(f"{signal} at {row.time}: the hub holds {row.value}, which was never offered")
 

@@ -91,7 +91,7 @@ UNITS = [f"u{i}" for i in range(0, TICKS, 10)]
 def judge(tmp_path: Path, journal: Path, project: Path) -> Callable[..., Findings]:
     def run(rows: Rows, gaps: list[tuple[str, int, int]] | None = None, units: list[str] | None = None) -> Findings:
         schema = "".join(
-            path.read_text(encoding="utf-8") for path in sorted((project / "hub/edged_hub/sql").glob("*.sql"))
+            path.read_text(encoding="utf-8") for path in sorted((project / "hub/edged_hub/sql").glob("schema_*.sql"))
         )
         hub = Hub(tmp_path / "hub.db", schema)
         hub.fill(rows, gaps or [], units if units is not None else UNITS)
