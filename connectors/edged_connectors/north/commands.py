@@ -119,6 +119,7 @@ class CommandReader:
             value=value,
             priority=COMMAND_PRIORITY,
             expires=now + COMMAND_LIFETIME_SECONDS,
+            identity=f"{metric.name or metric.alias} of {device or 'node'}",
         )
 
     def _find(self, device: str, metric: Payload.Metric) -> Point | None:
