@@ -133,6 +133,15 @@ class Session:
 
         return await self._split(Service.MONITOR, requests, call)
 
+    async def browse(self, nodes: Sequence[ua.NodeId]) -> list[list[Any]]:
+        """The forward hierarchical references of each node, continuation points followed."""
+
+        async def call(part: Sequence[ua.NodeId]) -> Sequence[list[Any]]:
+            parameters = ua.BrowseParameters(NodesToBrowse=[_children_of(node) for node in part])
+            return [await self._follow(result) for result in await self._client.uaclient.browse(parameters)]
+
+        return await self._split(Service.BROWSE, nodes, call)
+
     async def read_namespaces(self) -> None:
         """Learns the server's namespace numbers, which may differ from the last connection's."""
         uris = (await self.read([NAMESPACE_ARRAY]))[0].Value
@@ -144,6 +153,12 @@ class Session:
         if index is None:
             return None
         return ua.NodeId.from_string(f"ns={index};{reference.identifier}")
+
+    def name_of(self, node: ua.NodeId) -> str:
+        """The node by namespace URI, as the configuration writes it."""
+        uri = next((uri for uri, index in self._namespaces.items() if index == node.NamespaceIndex), None)
+        text = str(node.to_string())
+        return text if uri is None else f"nsu={uri};{text.partition(';')[2]}"
 
     async def close(self) -> None:
         """CloseSession with its subscriptions, then the channel, then the socket; bounded, never raises."""
@@ -202,6 +217,14 @@ class Session:
             said[service] = number if isinstance(number, int) else None
         self.limits.announced(said)
 
+    async def _follow(self, result: Any) -> list[Any]:
+        references = list(result.References or ())
+        while result.ContinuationPoint:
+            following = ua.BrowseNextParameters(False, [result.ContinuationPoint])
+            result = (await self._client.uaclient.browse_next(following))[0]
+            references += result.References or ()
+        return references
+
     async def _keep(self) -> None:
         """Renews the channel in time and tells when the transport goes away."""
         client = self._client
@@ -253,6 +276,17 @@ def quiet_library() -> None:
 
 def _drop_tracebacks(record: logging.LogRecord) -> bool:
     return record.exc_info is None
+
+
+def _children_of(node: ua.NodeId) -> ua.BrowseDescription:
+    return ua.BrowseDescription(
+        NodeId=node,
+        BrowseDirection=ua.BrowseDirection.Forward,
+        ReferenceTypeId=ua.NodeId(ua.ObjectIds.HierarchicalReferences),
+        IncludeSubtypes=True,
+        NodeClassMask=ua.NodeClass.Object | ua.NodeClass.Variable,
+        ResultMask=ua.BrowseResultMask.All,
+    )
 
 
 def _application_uri(certificate: bytes) -> str:
