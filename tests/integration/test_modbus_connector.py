@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -21,46 +17,16 @@ from edged.registry import Binding, SourceSetup
 from edged.types import Command, Quality, Sample, Seal, Signal, ValueType
 from edged_connectors.south.modbus import KIND, ModbusConnector, ModbusOptions
 from edged_connectors.south.modbus_types import ModbusAddress
-from tests.integration.brokers import free_port, wait_until_listening
+from tests.integration.brokers import free_port
+from tests.integration.modbus_rig import DeviceProcess, running_device
 
-SCRIPT = Path(__file__).with_name("modbus_device.py")
 SEAL = Seal()
-
-
-@dataclass
-class DeviceProcess:
-    """The device's process, its port and its journal."""
-
-    port: int
-    journal_file: Path
-    process: asyncio.subprocess.Process | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, str(SCRIPT), str(self.port), str(self.journal_file)
-        )
-        await wait_until_listening(self.port)
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    async def kill(self) -> None:
-        if self.process is not None and self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
-
-    def journal(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.journal_file.read_text().splitlines()]
 
 
 @pytest.fixture
 async def device(tmp_path: Path) -> AsyncIterator[DeviceProcess]:
-    found = DeviceProcess(free_port(), tmp_path / "journal.jsonl")
-    await found.start()
-    yield found
-    await found.kill()
+    async with running_device(tmp_path) as found:
+        yield found
 
 
 def bind(name: str, kind: ValueType = ValueType.FLOAT, *, writable: bool = False, **address: Any) -> Binding:
