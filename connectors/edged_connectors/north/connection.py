@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
@@ -17,6 +18,8 @@ from edged.supervise import start_task
 ANSWER_SECONDS = 10.0
 """For CONNACK, SUBACK and PUBACK. A TLS 1.3 broker that misses our certificate says nothing at all."""
 FAREWELL_SECONDS = 2.0
+CLOSE_ROUNDS = 50
+CLOSE_ROUND_SECONDS = 0.01
 MAX_QUEUED_INCOMING = 1000
 SUBSCRIBE_QOS = 1
 SUBACK_FAILURE = 0x80
@@ -33,6 +36,7 @@ class Connection:
         self._keep_alive = keep_alive_seconds
         self._will = will
         self._client: aiomqtt.Client | None = None
+        self._tls: _TlsContext | None = None
         self._alive = False
 
     @property
@@ -55,8 +59,7 @@ class Connection:
             await self._drop(client)
             raise self._explain(fault) from fault
         except asyncio.CancelledError:
-            await asyncio.wait({connecting})
-            await self._drop(client)
+            await self._give_up(client, connecting)
             raise
         self._alive = True
 
@@ -101,7 +104,7 @@ class Connection:
     async def _build(self) -> aiomqtt.Client:
         broker = self._broker
         password = _read_password(broker)
-        context = await asyncio.to_thread(_tls_context, broker.tls) if broker.tls else None
+        self._tls = await asyncio.to_thread(_tls_context, broker.tls) if broker.tls else None
         return aiomqtt.Client(
             broker.host,
             broker.port,
@@ -113,14 +116,33 @@ class Connection:
             keepalive=self._keep_alive,
             timeout=ANSWER_SECONDS,
             max_queued_incoming_messages=MAX_QUEUED_INCOMING,
-            tls_context=context,
+            tls_context=self._tls,
             will=self._will,
         )
 
+    async def _give_up(self, client: aiomqtt.Client, connecting: asyncio.Task[aiomqtt.Client]) -> None:
+        """The thread that opens the socket cannot be interrupted: waits for its few seconds, but not for CONNACK."""
+        while not connecting.done() and client._client.socket() is None:  # noqa: ASYNC110, SLF001
+            await asyncio.sleep(CLOSE_ROUND_SECONDS)
+        connecting.cancel()
+        await asyncio.wait({connecting})
+        await self._drop(client)
+
     async def _drop(self, client: aiomqtt.Client) -> None:
-        """Sends DISCONNECT if it can and closes the socket, also of a client that never got its CONNACK."""
+        """Sends DISCONNECT if it can and closes the socket; aiomqtt leaves that of a failed connect open."""
         self._alive = False
-        client._client.disconnect()  # noqa: SLF001 - aiomqtt leaves the socket of a failed connect open
+        inner, lost = client._client, client._disconnected  # noqa: SLF001 - there is no public way
+        inner.disconnect()
+        for _ in range(CLOSE_ROUNDS):
+            if inner.socket() is None:
+                break
+            await asyncio.sleep(CLOSE_ROUND_SECONDS)
+        else:
+            return
+        if self._tls is not None and self._tls.made is not None:
+            self._tls.made.close()
+        if lost.done() and not lost.cancelled():
+            lost.exception()
         await asyncio.sleep(0)
 
     def _opened(self) -> aiomqtt.Client:
@@ -140,6 +162,16 @@ class Connection:
         return SourceUnreachable(text)
 
 
+class _TlsContext(ssl.SSLContext):
+    """Knows the socket it made last: paho forgets to close it when the handshake fails."""
+
+    made: ssl.SSLSocket | None = None
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        self.made = super().wrap_socket(*args, **kwargs)
+        return self.made
+
+
 def _number(code: object) -> int:
     """A reason code of either MQTT version as a number; 0 when there is none."""
     if isinstance(code, ReasonCode):
@@ -156,9 +188,15 @@ def _read_password(broker: BrokerSettings) -> str | None:
         raise AccessRefused(f"password of broker {broker.host}: {broker.password.place()} is not there") from fault
 
 
-def _tls_context(tls: Tls) -> ssl.SSLContext:
+def _tls_context(tls: Tls) -> _TlsContext:
+    """TLS 1.2 or newer, server name and chain verified. Raises AccessRefused for files that do not load."""
+    context = _TlsContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context = ssl.create_default_context(cafile=str(tls.authority) if tls.authority else None)
+        if tls.authority:
+            context.load_verify_locations(tls.authority)
+        else:
+            context.load_default_certs()
         if tls.certificate:
             context.load_cert_chain(tls.certificate, tls.key)
     except (OSError, ssl.SSLError) as fault:
