@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from edged_sim.faces import FaceChild
 from edged_sim.inspection import Unit
 from edged_sim.link import LocalSet, Refusal, Security, Setup, Tick, UnitLine
 from edged_sim.plant import Plant
+from edged_sim.ports import free_port
 from edged_sim.scenario import LateAnswers, LocalChange, ModbusException, Scenario, ServerDeath
 from edged_sim.schedule import Due, Sensors, forces_at
 from edged_sim.tags import Face, tags_of
@@ -87,7 +86,7 @@ class Simulation:
         self._now = 0.0
         self._running = False
         ports = {Face.OPCUA: options.opcua_port, Face.MODBUS: options.modbus_port, Face.MQTT: options.mqtt_port}
-        self.faces = {face: self._child(face, port or _free_port()) for face, port in ports.items()}
+        self.faces = {face: self._child(face, port or free_port()) for face, port in ports.items()}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ticks at the scenario's pace; a late tick is made up for without a burst."""
@@ -195,10 +194,3 @@ class Simulation:
             f"defects {inspection.defects_total}" + (f"  missed {missed}" if missed else ""),
             file=sys.stderr,
         )
-
-
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

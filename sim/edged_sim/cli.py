@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from edged import log as logs
 from edged.errors import EdgedError
 
 CONFIG_FAULT = 2
+TEP_ROWS_PER_SECOND = 10.0
 DESCRIPTION = """\
 A simulated glass line behind real servers, for trying edged without a plant.
 
   edged-sim run --scenario configs/scenarios/demo.yaml    the line: OPC UA, Modbus TCP and MQTT
+  edged-sim replay FILE.csv --config-out replay.yaml      a recording, through a real OPC UA server
+  edged-sim replay tep --rows-per-second 10               Tennessee Eastman, from the folder EDGED_DATA
+  edged-sim dataset --out DIR --hours 12 --seed 1         training files, faster than real time
   edged-sim broker --port 1883                            a small MQTT broker where mosquitto is missing
 """
 
@@ -36,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_replay(commands)
+    _add_broker(commands)
     face = commands.add_parser("face", help=argparse.SUPPRESS)
     face.set_defaults(command=_face)
     return parser
@@ -67,6 +76,47 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.set_defaults(command=_run)
 
 
+def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    replay = commands.add_parser(
+        "replay",
+        help="play a recording through a real OPC UA server",
+        description="Plays a CSV file with a time column (ISO 8601, epoch seconds or milliseconds; .gz too), or the "
+        "Tennessee Eastman recordings, through the OPC UA face. Values get new source times; the recorded time is the "
+        "signal recording/time. By default the first row waits for a client to subscribe.",
+    )
+    replay.add_argument("recording", help="a CSV file, or tep for the recordings under EDGED_DATA")
+    pace = replay.add_mutually_exclusive_group()
+    pace.add_argument("--speed", type=_positive, help="recorded seconds per second (default: 1)")
+    pace.add_argument("--rows-per-second", type=_positive, help="steady pace instead (default for tep: 10)")
+    replay.add_argument("--time-column", help="name of the time column where it is not plain")
+    replay.add_argument("--limit", type=int, help="stop after so many rows")
+    replay.add_argument("--opcua-port", type=int, default=4840, help="0 picks a free one (default: %(default)s)")
+    replay.add_argument("--journal", type=Path, default=Path("run/journal"), help="folder (default: %(default)s)")
+    replay.add_argument("--config-out", type=Path, help="write the edged configuration that reads the recording")
+    replay.add_argument("--ready-file", type=Path, help="written when the server answers, and again at the end")
+    replay.add_argument("--no-wait", action="store_true", help="play at once, whether anybody listens or not")
+    replay.add_argument("--leave", action="store_true", help="end after the last row instead of serving it on")
+    replay.set_defaults(command=_replay)
+
+
+def _add_broker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    broker = commands.add_parser(
+        "broker",
+        help="a small MQTT broker on this machine",
+        description="Runs amqtt on the loopback interface: anonymous, MQTT 3.1.1, nothing persistent. For the demo "
+        "only: it keeps no messages for absent subscribers.",
+    )
+    broker.add_argument("--port", type=int, default=1883, help="(default: %(default)s)")
+    broker.set_defaults(command=_broker)
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
+
+
 def _run(options: argparse.Namespace) -> None:
     from edged_sim.app import RunOptions, run
     from edged_sim.link import Security
@@ -91,7 +141,58 @@ def _run(options: argparse.Namespace) -> None:
         options.ready_file,
         options.verbose,
     )
-    asyncio.run(run(scenario, settings))
+    _run_loop(run(scenario, settings))
+
+
+def _replay(options: argparse.Namespace) -> None:
+    from edged_sim.recording import CsvRecording, Recording, RecordingFault
+    from edged_sim.replay import ReplayOptions, replay
+    from edged_sim.tep import TepRecording
+
+    recording: Recording
+    if options.recording == "tep":
+        if not os.environ.get("EDGED_DATA"):
+            raise RecordingFault("tep: set EDGED_DATA to the folder that holds tep/d00.dat.gz")
+        recording = TepRecording(Path(os.environ["EDGED_DATA"]) / "tep")
+    else:
+        recording = CsvRecording(Path(options.recording), options.time_column)
+    pace = options.rows_per_second
+    if options.recording == "tep" and options.speed is None and pace is None:
+        pace = TEP_ROWS_PER_SECOND
+    settings = ReplayOptions(
+        options.journal,
+        options.speed or 1.0,
+        pace,
+        options.opcua_port,
+        options.config_out,
+        options.ready_file,
+        options.limit,
+        wait_for_client=not options.no_wait,
+        leave_when_done=options.leave,
+    )
+    _run_loop(replay(recording, settings))
+
+
+def _broker(options: argparse.Namespace) -> None:
+    from edged_sim.broker import serve_broker
+
+    _run_loop(serve_broker(options.port))
+
+
+def _run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Runs to the end; a fault of one task is shown as the fault itself."""
+    try:
+        asyncio.run(main)
+    except ExceptionGroup as group:
+        known = group.subgroup(EdgedError)
+        if known is None:
+            raise
+        raise _first(known) from None
+
+
+def _first(group: ExceptionGroup[EdgedError]) -> EdgedError:
+    fault = group.exceptions[0]
+    return _first(fault) if isinstance(fault, ExceptionGroup) else fault
 
 
 def _face(_: argparse.Namespace) -> None:

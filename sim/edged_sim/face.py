@@ -13,7 +13,7 @@ from edged import log as logs
 from edged.clock import Clock, SystemClock
 from edged.log import get_logger
 from edged_sim.journal import Journal
-from edged_sim.link import Inbox, LinkBroken, LocalSet, Outbox, Ready, Setup, Tick
+from edged_sim.link import Inbox, LinkBroken, LocalSet, Outbox, Setup, Tick
 from edged_sim.tags import Face, tags_of
 
 log = get_logger("face")
@@ -66,7 +66,7 @@ async def _serve() -> None:
                 await server.local_set(message)
             if not listening:
                 await server.listen()
-                outbox.send(Ready(setup.port))
+                outbox.ready(setup.port)
                 listening = True
     finally:
         await server.stop()
@@ -80,13 +80,13 @@ async def _build(setup: Setup, journal: Journal, outbox: Outbox, clock: Clock) -
     if setup.face is Face.OPCUA:
         from edged_sim.opcua_face import OpcUaFace
 
-        face = OpcUaFace(tags, journal, outbox, clock, setup.security)
+        face = OpcUaFace(tags, journal, outbox.written, clock, setup.security)
         await face.prepare(setup.port)
         return face
     if setup.face is Face.MODBUS:
         from edged_sim.modbus_face import ModbusFace
 
-        return ModbusFace(tags, journal, outbox, setup.port)
+        return ModbusFace(tags, journal, outbox.written, setup.port)
     from edged_sim.mqtt_face import MqttFace
 
     return MqttFace(tags, journal, clock, setup.port, setup.mqtt_protocol)

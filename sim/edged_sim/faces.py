@@ -13,15 +13,12 @@ from collections.abc import Callable
 
 from edged.clock import Clock
 from edged.log import get_logger
-from edged.types import Value
-from edged_sim.link import PIPE_BYTES, LocalSet, Ready, Setup, Tick, Written, decode, encode
+from edged_sim.link import PIPE_BYTES, LocalSet, OnWrite, Ready, Setup, Tick, Written, decode, encode
 
 STOP_SECONDS = 5.0
 START_RETRY_SECONDS = 1.0
 
 log = get_logger("faces")
-
-OnWrite = Callable[[str, Value], None]
 
 
 class FaceChild:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -13,6 +15,9 @@ import orjson
 from edged.errors import EdgedError
 from edged.types import Value
 from edged_sim.tags import Face
+
+OnWrite: TypeAlias = Callable[[str, Value], None]
+"""Told of each write that a face accepted: path below the line, value."""
 
 PIPE_BYTES = 4096
 """Size of the pipe and of the longest line: a write is whole or refused, so a stalled face never tears a line."""
@@ -174,14 +179,19 @@ class Inbox(asyncio.Protocol):
 
 
 class Outbox:
-    """A face's end of the pipe to the plant."""
+    """A face's end of the pipe to the plant. When the plant's process is gone the face ends by its own inbox."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def send(self, message: Ready | Written) -> None:
-        """Hands over one message; when the plant's process is gone the face ends by its own inbox."""
-        try:
+    def ready(self, port: int) -> None:
+        """The face answers on this port."""
+        self._send(Ready(port))
+
+    def written(self, path: str, value: Value) -> None:
+        """A client wrote; an `OnWrite`."""
+        self._send(Written(path, value))
+
+    def _send(self, message: Ready | Written) -> None:
+        with contextlib.suppress(BrokenPipeError):
             os.write(self._descriptor, encode(message))
-        except BrokenPipeError:
-            return

@@ -16,7 +16,7 @@ from pymodbus.server.requesthandler import ServerRequestHandler
 
 from edged.types import Value, ValueType
 from edged_sim.journal import Journal
-from edged_sim.link import LocalSet, Outbox, Refusal, Tick, Written
+from edged_sim.link import LocalSet, OnWrite, Refusal, Tick
 from edged_sim.registers import HIGHEST_UINT32, from_words, to_words
 from edged_sim.tags import Encoding, Register, Table, Tag
 
@@ -38,13 +38,13 @@ class Memory(ModbusServerContext):
     Only the two methods that a server calls are used of the base class, whose own storage stays empty.
     """
 
-    def __init__(self, tags: Sequence[Tag], journal: Journal, outbox: Outbox) -> None:
+    def __init__(self, tags: Sequence[Tag], journal: Journal, on_write: OnWrite) -> None:
         self.old_simulator = True
         self.simdevices = []
         self.delay_seconds = 0.0
         self.refusals: Sequence[Refusal] = ()
         self._journal = journal
-        self._outbox = outbox
+        self._on_write = on_write
         self._words: dict[Table, dict[int, int]] = {table: {} for table in Table}
         self._tags: dict[Table, list[tuple[Tag, Register]]] = {table: [] for table in Table}
         for tag in tags:
@@ -110,7 +110,7 @@ class Memory(ModbusServerContext):
         self._words[table].update(written)
         for tag, value in changes:
             assert value is not None
-            self._outbox.send(Written(tag.path, value))
+            self._on_write(tag.path, value)
 
     def _answer(self, table: Table, address: int, count: int) -> None:
         covered = range(address, address + count)
@@ -170,10 +170,10 @@ class _Server(ModbusTcpServer):
 class ModbusFace:
     """Serves the forming section as device 1. Set-points belong to the face while it runs; the plant follows."""
 
-    def __init__(self, tags: Sequence[Tag], journal: Journal, outbox: Outbox, port: int) -> None:
+    def __init__(self, tags: Sequence[Tag], journal: Journal, on_write: OnWrite, port: int) -> None:
         self._tags = tags
         self._port = port
-        self._memory = Memory(tags, journal, outbox)
+        self._memory = Memory(tags, journal, on_write)
         self._fresh = True
         self._server: ModbusTcpServer | None = None
 

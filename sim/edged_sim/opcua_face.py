@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from edged.clock import Clock
 from edged.log import get_logger
 from edged.types import NANOSECONDS_PER_MILLISECOND, Value, ValueType
 from edged_sim.journal import Journal
-from edged_sim.link import LocalSet, Outbox, Security, Tick, Written
-from edged_sim.tags import LINE, NAMESPACE, Tag
+from edged_sim.link import LocalSet, OnWrite, Security, Tick
+from edged_sim.tags import NAMESPACE, Tag
 
 APPLICATION = "urn:edged:sim:server"
 UNECE_NAMESPACE = "http://www.opcfoundation.org/UA/units/un/cefact"
@@ -50,13 +51,15 @@ class OpcUaFace:
     """
 
     def __init__(
-        self, tags: Sequence[Tag], journal: Journal, outbox: Outbox, clock: Clock, security: Security | None = None
+        self, tags: Sequence[Tag], journal: Journal, on_write: OnWrite, clock: Clock, security: Security | None = None
     ) -> None:
         self._tags = tags
         self._journal = journal
-        self._outbox = outbox
+        self._on_write = on_write
         self._clock = clock
         self._security = security or Security()
+        self.subscribed = asyncio.Event()
+        """Set once a client has subscribed to anything."""
         self._variables: list[_Variable] = []
         self._by_node: dict[ua.NodeId, _Variable] = {}
         self._server = Server(user_manager=_Users(self._security))
@@ -73,6 +76,7 @@ class OpcUaFace:
         index = await server.register_namespace(namespace)
         await self._build(index)
         server.subscribe_server_callback(CallbackType.PreWrite, self._before_write)
+        server.subscribe_server_callback(CallbackType.ItemSubscriptionCreated, self._note_subscription)
 
     async def listen(self) -> None:
         """Lets clients in, on the loopback interface. Raises OSError when the port is taken."""
@@ -107,6 +111,10 @@ class OpcUaFace:
             variable.value, variable.stamp = value, stamp
             await write(variable.node, ua.AttributeIds.Value, _data_value(variable, value, time))
 
+    def _note_subscription(self, event: Any, _: object) -> None:
+        if event.is_external:
+            self.subscribed.set()
+
     def _before_write(self, event: Any, _: object) -> None:
         """Before asyncua applies a client's write: refuse what the plant cannot take, stamp and journal the rest."""
         if not event.is_external:
@@ -130,7 +138,7 @@ class OpcUaFace:
         self._journal.changed(stamp, {signal: value} if moved else {}, [] if moved else [signal])
         variable.value, variable.stamp = value, stamp
         request.Value = _data_value(variable, value, _time(stamp))
-        self._outbox.send(Written(variable.tag.path, value))
+        self._on_write(variable.tag.path, value)
 
     async def _guard(self) -> None:
         security, server = self._security, self._server
@@ -147,7 +155,7 @@ class OpcUaFace:
 
     async def _build(self, index: int) -> None:
         folders: dict[str, Node] = {}
-        title = LINE.title()
+        title = self._tags[0].line.title()
         line = await self._server.nodes.objects.add_folder(ua.NodeId(title, index), ua.QualifiedName(title, index))
         for tag in self._tags:
             if tag.equipment not in folders:

@@ -105,11 +105,12 @@ class Tag:
     register: Register | None = None
     warning: Band | None = None
     critical: Band | None = None
+    line: str = LINE
 
     @property
     def signal(self) -> str:
         """The whole path, as journals and the daemon name it."""
-        return f"{LINE}/{self.path}"
+        return f"{self.line}/{self.path}"
 
     @property
     def equipment(self) -> str:
