@@ -27,6 +27,7 @@ SESSION_SECONDS = 60.0
 RENEW_SHARE = 0.75
 """Of a security token's lifetime (OPC UA part 4, 5.5.2)."""
 
+OPEN_STATES = (UaClientState.CHANNEL_OPEN, UaClientState.CONNECTED)
 NAMESPACE_ARRAY = ua.NodeId(ua.ObjectIds.Server_NamespaceArray)
 LIMIT_NODES = {
     Service.READ: ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
@@ -165,10 +166,12 @@ class Session:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
-        for leave in (self._client.close_session, self._client.close_secure_channel):
+        with suppress(UaError, OSError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._client.close_session()
+        if self._client.state in OPEN_STATES:
             with suppress(UaError, OSError):
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await leave()
+                await self._client.close_secure_channel()
         self._client.disconnect_socket()
 
     async def _secure(self) -> None:
@@ -193,10 +196,10 @@ class Session:
             await self._client.send_hello()
         try:
             await self._client.open_secure_channel()
-        except ConnectionError as fault:
+        except (ConnectionError, TimeoutError) as fault:
             if self._options.security_policy is SecurityPolicy.NONE:
                 raise
-            raise AccessRefused(self._certificate_advice("it closed the connection")) from fault
+            raise AccessRefused(self._certificate_advice("it does not answer our secured request")) from fault
 
     async def _activate(self) -> None:
         password = None
