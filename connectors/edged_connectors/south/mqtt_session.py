@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ RETAINED_FOR_NEW_SUBSCRIPTIONS = 1
 CLOSE_SECONDS = 2.0
 UNACKNOWLEDGED_KEPT = 20_000
 """QoS 0 messages beyond so many waiting ones are dropped and counted; QoS 1 is bounded by the broker."""
+
+QUIET = logging.getLogger("paho.ingest")
+QUIET.setLevel(logging.CRITICAL)
+"""Every fault is raised as one of ours instead of being logged by the library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class MqttSession(aiomqtt.Client):
             keepalive=options.keep_alive_seconds,
             properties=_connect_properties(options) if five else None,
             tls_params=_tls(broker),
+            logger=QUIET,
         )
         self._client.manual_ack_set(True)
         self._client.connect_timeout = options.connect_timeout_seconds
@@ -70,6 +76,7 @@ class MqttSession(aiomqtt.Client):
         self._clock = clock
         self._inbox: list[Message] = []
         self._woken = asyncio.Event()
+        self._hung_up = False
         self.session_present = False
         self.dropped = 0
 
@@ -84,6 +91,8 @@ class MqttSession(aiomqtt.Client):
             kind = AccessRefused if _code(fault.rc) in REFUSALS else SourceUnreachable
             raise kind(f"{self._place()}: {fault}") from fault
         except MqttError as fault:
+            if self._hung_up and self._options.broker.tls is not None:
+                raise AccessRefused(f"{self._place()}: {fault}; it may not accept our certificate") from fault
             raise SourceUnreachable(f"{self._place()}: {fault}") from fault
         finally:
             if not opened:
@@ -166,6 +175,7 @@ class MqttSession(aiomqtt.Client):
         properties: Properties | None = None,
     ) -> None:
         if not self._connected.done():
+            self._hung_up = True
             self._connected.set_exception(MqttError("the broker closed the connection without an answer"))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
