@@ -29,16 +29,17 @@ demo: setup
 system-packages:
 	@deploy/system-packages
 
-test: setup system-packages
+test: setup system-packages check
 	@$(BIN)/python -m bench environment
-	@$(BIN)/pytest tests
+	@$(BIN)/pytest tests/integration -n 2 --dist loadfile
+	@$(BIN)/pytest tests/acceptance
 
 check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest tests/unit -n 2 --dist loadfile
 
 bench: setup
 	@$(BIN)/python -m bench all
