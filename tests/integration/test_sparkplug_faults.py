@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from edged.errors import SourceUnreachable
 from edged.settings import BrokerSettings
 from edged.types import Lane
 from edged_connectors.north.rules import SparkplugRules
 from tests.conftest import PROJECT
-from tests.integration.brokers import MosquittoBroker, mosquitto_broker
+from tests.integration.brokers import MosquittoBroker, free_port, mosquitto_broker
 from tests.integration.cuttable_link import cuttable_link
 from tests.integration.sparkplug_bench import Bench, arrived, bdseq_of, offered
 from tests.integration.sparkplug_host import RecordingHost, recording_host
@@ -143,6 +144,16 @@ async def test_the_next_broker_of_the_list_takes_over(tmp_path: Path) -> None:
     assert offered(bench) <= arrived(first) | arrived(second)
     numbers = [bdseq_of(message) for host in (first, second) for message in host.of("NBIRTH")]
     assert len(set(numbers)) == len(numbers) == 3
+
+
+async def test_attempts_that_reach_no_broker_use_up_no_bdseq(tmp_path: Path) -> None:
+    port = free_port()
+    bench = Bench(tmp_path, [BrokerSettings(port=port)])
+    for _ in range(3):
+        with pytest.raises(SourceUnreachable):
+            await bench.node.run()
+    assert bench.node.status().bdseq == 0
+    assert Bench(tmp_path, [BrokerSettings(port=port)]).node.status().bdseq == 0
 
 
 async def test_a_frozen_broker_is_given_up_and_found_again(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ IGNITION_STALE = 0x80000000 | 516
 
 
 class DataType(IntEnum):
-    """The Sparkplug data types that edged publishes or understands in commands (specification 6.4.16)."""
+    """The Sparkplug data types of metrics (specification 6.4.16); edged publishes INT64, DOUBLE, BOOLEAN and STRING."""
 
     INT8 = 1
     INT16 = 2
@@ -38,6 +38,13 @@ class DataType(IntEnum):
     DOUBLE = 10
     BOOLEAN = 11
     STRING = 12
+    DATETIME = 13
+    TEXT = 14
+    UUID = 15
+    DATASET = 16
+    BYTES = 17
+    FILE = 18
+    TEMPLATE = 19
 
 
 DATA_TYPES = {

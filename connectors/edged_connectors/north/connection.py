@@ -9,6 +9,7 @@ from typing import Any
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edged.errors import AccessRefused, SourceLost, SourceUnreachable
@@ -38,6 +39,8 @@ class Connection:
         self._client: aiomqtt.Client | None = None
         self._tls: _TlsContext | None = None
         self._alive = False
+        self.greeted = False
+        """Whether the broker may hold our will: the socket was open, so CONNECT was sent."""
 
     @property
     def name(self) -> str:
@@ -51,17 +54,19 @@ class Connection:
         try:
             await asyncio.shield(connecting)
         except MqttConnectError as fault:
+            self.greeted = True
             await self._drop(client)
             if _number(fault.rc) in REFUSED_CODES:
                 raise AccessRefused(f"broker {self.name}: {fault}") from fault
             raise SourceUnreachable(f"broker {self.name}: {fault}") from fault
         except aiomqtt.MqttError as fault:
+            self.greeted = client._client.socket() is not None  # noqa: SLF001 - no public way
             await self._drop(client)
             raise self._explain(fault) from fault
         except asyncio.CancelledError:
             await self._give_up(client, connecting)
             raise
-        self._alive = True
+        self._alive = self.greeted = True
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         """QoS 1. Raises AccessRefused when the broker declines one, SourceLost."""
@@ -73,8 +78,14 @@ class Connection:
             if _number(code) >= SUBACK_FAILURE:
                 raise AccessRefused(f"broker {self.name} declines the subscription to {topic}")
 
+    def send(self, topic: str, payload: bytes) -> None:
+        """QoS 0, queued in order without waiting: a `publish` behind it bounds the queue. Raises SourceLost."""
+        info = self._opened()._client.publish(topic, payload)  # noqa: SLF001 - aiomqtt waits 0.1 ms for each message
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise self._lost(aiomqtt.MqttCodeError(info.rc))
+
     async def publish(self, topic: str, payload: bytes, qos: int) -> None:
-        """QoS 0: handed to the socket; QoS 1: acknowledged on this connection. Raises SourceLost."""
+        """QoS 0: written to the socket; QoS 1: acknowledged on this connection. Raises SourceLost."""
         try:
             await self._opened().publish(topic, payload, qos)
         except aiomqtt.MqttError as fault:
@@ -122,6 +133,7 @@ class Connection:
 
     async def _give_up(self, client: aiomqtt.Client, connecting: asyncio.Task[aiomqtt.Client]) -> None:
         """The thread that opens the socket cannot be interrupted: waits for its few seconds, but not for CONNACK."""
+        self.greeted = True
         while not connecting.done() and client._client.socket() is None:  # noqa: ASYNC110, SLF001
             await asyncio.sleep(CLOSE_ROUND_SECONDS)
         connecting.cancel()

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from edged.ports import Sink, StoredBatch
 from edged.types import BatchKey
 
-Publish = Callable[[str, bytes, int], Awaitable[None]]
-
 FENCE_QOS = 1
+
+
+class Wire(Protocol):
+    """One connection to a broker; both keep the order of calls and raise SourceLost."""
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """QoS 0, without waiting."""
+        ...
+
+    async def publish(self, topic: str, payload: bytes, qos: int) -> None:
+        """Returns when it is written (QoS 0) or acknowledged on this connection (QoS 1)."""
+        ...
 
 
 class Fence:
     """Lives as long as one connection. What it covers is confirmed by an acknowledged fence, or released at the end."""
 
-    def __init__(self, sink: Sink, publish: Publish, topic: str) -> None:
+    def __init__(self, sink: Sink, wire: Wire, topic: str) -> None:
         self._sink = sink
-        self._publish = publish
+        self._wire = wire
         self._topic = topic
         self._covered: list[BatchKey] = []
         self._rows = 0
@@ -34,7 +45,7 @@ class Fence:
             return 0
         keys, rows = tuple(self._covered), self._rows
         self._count += 1
-        await self._publish(self._topic, str(self._count).encode(), FENCE_QOS)
+        await self._wire.publish(self._topic, str(self._count).encode(), FENCE_QOS)
         del self._covered[: len(keys)]
         self._rows -= rows
         await self._sink.confirm(keys)

@@ -90,6 +90,7 @@ class SparkplugNode:
         self._inbox = Inbox(reader, self._host, desk, clock, metrics)
         encoder = DataEncoder(self._catalog, settings.profile, self._sequence)
         self._outflow = Outflow(settings, sink, encoder, self._topics, clock, metrics)
+        self._reserved: int | None = None
         self._attempts = 0
         self._broker = ""
         self._online = False
@@ -131,16 +132,23 @@ class SparkplugNode:
         self._attempts += 1
         return broker
 
+    def _reserve_bdseq(self) -> int:
+        """A new number per CONNECT; one that never left for a broker is used by the next attempt."""
+        return self._state.next_bdseq() if self._reserved is None else self._reserved
+
     async def _session(self, broker: BrokerSettings) -> None:
         """One connection, from its will to its farewell."""
-        bdseq = self._state.next_bdseq()
+        bdseq = self._reserve_bdseq()
         death = self._topics.of_node("NDEATH")
         will = aiomqtt.Will(death, self._certificates.node_death(bdseq, self._clock.now()), DEATH_QOS, retain=False)
         connection = Connection(broker, self._identifier, self._settings.keep_alive_seconds, will)
         self._broker = connection.name
-        await connection.open()
+        try:
+            await connection.open()
+        finally:
+            self._reserved = None if connection.greeted else bdseq
         self._host.connected()
-        self._outflow.connected(connection.publish)
+        self._outflow.connected(connection)
         try:
             await self._serve(connection, bdseq)
         finally:

@@ -13,11 +13,10 @@ from edged.ports import Sink, StoredBatch
 from edged.settings import HistoryOrder, SparkplugSettings
 from edged.types import Lane, Sample
 from edged_connectors.north.data import DataEncoder
-from edged_connectors.north.fence import Fence, Publish
+from edged_connectors.north.fence import Fence, Wire
 from edged_connectors.north.history import Pace
 from edged_connectors.north.topics import Topics
 
-DATA_QOS = 0
 LIVE_BATCHES_PER_ROUND = 64
 HISTORY_BATCHES_PER_TAKE = 16
 HISTORY_TAKES_PER_ROUND = 16
@@ -44,7 +43,7 @@ class Outflow:
         self._topics = topics
         self._clock = clock
         self._data_topics: dict[str, str] = {}
-        self._publish: Publish | None = None
+        self._wire: Wire | None = None
         self._fence: Fence | None = None
         self._pace = self._new_pace()
         self._draining = True
@@ -59,10 +58,10 @@ class Outflow:
         self.confirmed = 0
         self.sent_again = 0
 
-    def connected(self, publish: Publish) -> None:
+    def connected(self, wire: Wire) -> None:
         """A new connection: a new fence, and the backlog first if the order asks for it."""
-        self._publish = publish
-        self._fence = Fence(self._sink, publish, self._topics.fence)
+        self._wire = wire
+        self._fence = Fence(self._sink, wire, self._topics.fence)
         self._draining = True
         self._pace = self._new_pace()
 
@@ -70,7 +69,7 @@ class Outflow:
         """The connection is gone."""
         if self._fence is not None:
             self._fence.abandon()
-        self._fence = self._publish = None
+        self._fence = self._wire = None
 
     async def round(self) -> None:
         """Publishes what is due and waits until the broker has it. Raises SourceLost."""
@@ -96,7 +95,7 @@ class Outflow:
 
     async def _send_live(self) -> None:
         batches = await self._take(live=True, count=LIVE_BATCHES_PER_ROUND)
-        rows = await self._send(batches, historical=False)
+        rows = self._send(batches, historical=False)
         self.published += rows
         self._live_counter.inc(rows)
 
@@ -109,7 +108,7 @@ class Outflow:
             self._draining = bool(batches)
             if not batches:
                 return
-            rows = await self._send(batches, historical=True)
+            rows = self._send(batches, historical=True)
             self._pace.spend(rows)
             self.historical += rows
             self._history_counter.inc(rows)
@@ -121,14 +120,14 @@ class Outflow:
         self._fence.cover(batches)
         return batches
 
-    async def _send(self, batches: Sequence[StoredBatch], *, historical: bool) -> int:
-        assert self._publish is not None
+    def _send(self, batches: Sequence[StoredBatch], *, historical: bool) -> int:
+        assert self._wire is not None
         samples: list[Sample] = []
         for batch in batches:
             samples += self._open(batch)
         rows = 0
         for message in self._encoder.messages(samples, historical=historical, now=self._clock.now()):
-            await self._publish(self._topic(message.device), message.payload, DATA_QOS)
+            self._wire.send(self._topic(message.device), message.payload)
             rows += message.rows
         return rows
 

@@ -14,17 +14,20 @@ EARLIEST_MILLISECONDS = 100_000_000_000
 LATEST_MILLISECONDS = 100_000_000_000_000
 """March 1973 to 5138: seconds lie below, microseconds above."""
 
-VALUE_FIELDS: dict[int, str] = {
-    **dict.fromkeys(
-        (DataType.INT8, DataType.INT16, DataType.INT32, DataType.UINT8, DataType.UINT16, DataType.UINT32), "int_value"
-    ),
-    DataType.INT64: "long_value",
-    DataType.UINT64: "long_value",
-    DataType.FLOAT: "float_value",
-    DataType.DOUBLE: "double_value",
-    DataType.BOOLEAN: "boolean_value",
-    DataType.STRING: "string_value",
+VALUE_FIELDS: dict[int, tuple[str, ...]] = {
+    **dict.fromkeys((DataType.INT8, DataType.INT16, DataType.INT32, DataType.UINT8, DataType.UINT16), ("int_value",)),
+    DataType.UINT32: ("int_value", "long_value"),
+    **dict.fromkeys((DataType.INT64, DataType.UINT64, DataType.DATETIME), ("long_value",)),
+    DataType.FLOAT: ("float_value",),
+    DataType.DOUBLE: ("double_value",),
+    DataType.BOOLEAN: ("boolean_value",),
+    **dict.fromkeys((DataType.STRING, DataType.TEXT, DataType.UUID), ("string_value",)),
+    DataType.DATASET: ("dataset_value",),
+    **dict.fromkeys((DataType.BYTES, DataType.FILE), ("bytes_value",)),
+    DataType.TEMPLATE: ("template_value",),
 }
+"""Where a value of each type travels; for UInt32 the specification and its reference implementation differ."""
+
 QUALITIES = frozenset(code for codes in QUALITY_CODES.values() for code in codes.values())
 
 
@@ -92,7 +95,7 @@ def value_faults(metric: Payload.Metric, datatype: int) -> Iterator[Fault]:
     if kind is None:
         if not metric.is_null:
             yield Fault(Rule.VALUE_MISSING, label(metric))
-    elif kind != VALUE_FIELDS.get(datatype):
+    elif kind not in VALUE_FIELDS.get(datatype, ()):
         yield Fault(Rule.VALUE_TYPE, f"{label(metric)}: {kind} for datatype {datatype}")
     elif kind in ("double_value", "float_value") and not math.isfinite(getattr(metric, kind)):
         yield Fault(Rule.VALUE_NOT_FINITE, label(metric))
