@@ -3,71 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from edged.clock import SystemClock
-from edged.metrics import Metrics
-from edged.registry import SourceSetup
-from edged.types import NANOSECONDS_PER_SECOND, Quality, Signal
-from edged_connectors.south.opcua import KIND
-from edged_connectors.south.runner import SourceRunner
+from edged.types import NANOSECONDS_PER_SECOND, Quality
 from tests.integration.opcua_rig import NAMESPACE, ServerProcess, setup_of, signal_of
 from tests.integration.recording_road import RecordingRoad
+from tests.integration.source_at_work import counters, fresh, good, missing_steps, running
 
 RETURN_SECONDS = 5.0
 COUNTERS = ("--counters", "20", "--period-seconds", "0.05")
-
-
-@asynccontextmanager
-async def running(
-    setup: SourceSetup, road: RecordingRoad, silence_seconds: float = 10.0
-) -> AsyncIterator[SourceRunner]:
-    """A runner at work."""
-    runner = SourceRunner(
-        name="plc",
-        signals=[binding.signal for binding in setup.bindings],
-        build=lambda: KIND.build(setup),
-        road=road,
-        clock=SystemClock(),
-        metrics=Metrics(),
-        silence_seconds=silence_seconds,
-        skew_limit_seconds=3600.0,
-    )
-    task = asyncio.get_running_loop().create_task(runner.run())
-    try:
-        yield runner
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-
-
-def counters(number: int) -> list[Signal]:
-    """Signals of the server's counters."""
-    return [signal_of(f"c{i}") for i in range(number)]
-
-
-def good(road: RecordingRoad, since: int = 0) -> int:
-    """How many good values came after a moment."""
-    return sum(s.quality == Quality.GOOD and s.receive_time > since for s in road.samples)
-
-
-async def fresh(road: RecordingRoad, seconds: float = 10.0) -> float:
-    """Waits for values made from now on; returns how long that took."""
-    started, now = time.monotonic(), SystemClock().now()
-    await road.until(lambda: good(road, now) > 0, seconds)
-    return time.monotonic() - started
-
-
-def missing_steps(road: RecordingRoad, signal: str) -> list[tuple[int, int]]:
-    """The source times between which a counter of the server jumped."""
-    counts = [(s.source_time, float(s.value)) for s in road.of(signal) if s.quality == Quality.GOOD and s.value]
-    return [(a[0], b[0]) for a, b in pairwise(counts) if b[1] != a[1] + 1.0]
 
 
 @pytest.fixture

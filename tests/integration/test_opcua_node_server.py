@@ -1,0 +1,95 @@
+"""The OPC UA source against a server of another hand (node-opcua), which asyncua alone does not survive stalling."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from edged.clock import SystemClock
+from edged.types import Command, Quality
+from edged_connectors.south.opcua_connector import OpcUaConnector
+from edged_connectors.south.opcua_limits import Service, limits_of
+from tests.integration.opcua_rig import ServerProcess, setup_of, signal_of
+from tests.integration.recording_road import RecordingRoad
+from tests.integration.source_at_work import counters, fresh, good, missing_steps, running
+
+PEERS = Path(__file__).resolve().parent.parent / "peers"
+RETURN_SECONDS = 5.0
+LIMIT = 7
+
+pytestmark = pytest.mark.node
+
+
+class NodeServer(ServerProcess):
+    """A node-opcua server process."""
+
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        return ["node", str(PEERS / "node_opcua_server.js"), str(self.port), *arguments]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[NodeServer]:
+    """A counting server with small limits that it does not tell."""
+    if shutil.which("node") is None or not (PEERS / "node_modules").is_dir():
+        pytest.skip("Node.js or the packages of tests/peers are not installed (npm ci --prefix tests/peers)")
+    process = NodeServer("--limit", str(LIMIT), "--hide-limits")
+    await process.start()
+    yield process
+    await process.kill()
+
+
+async def test_every_count_arrives_and_the_limit_is_learned(server: NodeServer, tmp_path: Path) -> None:
+    road = RecordingRoad()
+    async with running(setup_of(server.endpoint, counters(20), tmp_path), road) as runner:
+        await road.until(lambda: good(road) > 600)
+        assert runner.status().accepted == 20
+    assert limits_of(server.endpoint).of(Service.MONITOR) <= LIMIT
+    assert not road.gaps
+    for signal in counters(20):
+        assert not missing_steps(road, signal.path)
+
+
+async def test_data_flows_again_after_a_stall_of_three_seconds(server: NodeServer, tmp_path: Path) -> None:
+    road = RecordingRoad()
+    async with running(setup_of(server.endpoint, counters(20), tmp_path), road):
+        await road.until(lambda: good(road) > 200)
+        server.stall()
+        await asyncio.sleep(3.0)
+        server.go_on()
+        assert await fresh(road) < RETURN_SECONDS
+        before = len(road.samples)
+        await road.until(lambda: len(road.samples) > before + 1000)
+        assert {s.signal for s in road.samples[before:]} == {s.path for s in counters(20)}
+
+
+async def test_data_flows_again_after_a_stall_beyond_the_silence(server: NodeServer, tmp_path: Path) -> None:
+    road = RecordingRoad()
+    async with running(setup_of(server.endpoint, counters(20), tmp_path), road, silence_seconds=1.0) as runner:
+        await road.until(lambda: good(road) > 200)
+        server.stall()
+        await road.until(lambda: road.samples[-1].reason == "source_offline", 3.0)
+        await asyncio.sleep(2.0)
+        server.go_on()
+        assert await fresh(road) < RETURN_SECONDS
+        before = len(road.samples)
+        await road.until(lambda: len(road.samples) > before + 1000)
+        assert runner.online
+        await road.until(lambda: bool(road.gaps))
+
+
+async def test_a_set_point_is_written_in_the_type_of_the_node(server: NodeServer, tmp_path: Path) -> None:
+    setpoint = signal_of("setpoint", writable=True)
+    setup = setup_of(server.endpoint, [setpoint], tmp_path)
+    connector = OpcUaConnector(setup)
+    try:
+        await connector.connect()
+        now = SystemClock().monotonic()
+        await connector.write(Command(setpoint.path, 42.5, "test", now, now + 5.0, "d", setup.seal))
+        samples = (await connector.poll([setpoint.path])).samples
+        assert [(s.value, s.quality) for s in samples] == [(42.5, Quality.GOOD)]
+    finally:
+        await connector.close()
