@@ -85,7 +85,7 @@ class Certificates:
         return Sample(point.signal.path, None, past, now, Quality.BAD, "no value yet")
 
     def _declare(self, add: Callable[..., Payload.Metric], point: Point, sample: Sample) -> None:
-        stamp = milliseconds(sample.source_time)
+        stamp = max(milliseconds(sample.source_time), 0)
         quality = told_quality(sample.value, sample.quality)
         metric = None
         if sample.value is not None and quality >= Quality.UNCERTAIN:

@@ -51,7 +51,8 @@ class DataEncoder:
         self.mistyped = 0
 
     def messages(self, samples: Sequence[Sample], *, historical: bool, now: int) -> Iterator[DataMessage]:
-        """Per device, oldest first. `strangers` counts samples of unconfigured signals, `mistyped` unfit values."""
+        """Per device, oldest first. `strangers` counts samples of unconfigured signals, `mistyped` unfit values, until
+        the caller takes them."""
         ordered = sorted(samples, key=BY_SOURCE_TIME)
         stamp = now // NANOSECONDS_PER_MILLISECOND
         for start in range(0, len(ordered), MAX_METRICS_PER_MESSAGE):
@@ -94,7 +95,7 @@ class DataEncoder:
         """Bad or uncertain quality, back to good, or no value."""
         quality = told_quality(sample.value, sample.quality)
         if sample.value is None or quality < Quality.UNCERTAIN:
-            metric = add(alias=point.alias, timestamp=stamp, is_null=True)
+            metric = add(alias=point.alias, timestamp=max(stamp, 0), is_null=True)
         else:
             try:
                 metric = point.write(add, point.alias, stamp, sample.value)
@@ -106,7 +107,7 @@ class DataEncoder:
     def _add_mistyped(self, add: AddMetric, point: Point, stamp: int, past: bool) -> None:
         """A value that does not fit the signal's declared type still travels: as null, of bad quality."""
         self.mistyped += 1
-        metric = add(alias=point.alias, timestamp=stamp, is_null=True)
+        metric = add(alias=point.alias, timestamp=max(stamp, 0), is_null=True)
         self._finish(metric, point, stamp, quality_code(self._profile, Quality.BAD), past)
 
     def _finish(self, metric: Payload.Metric, point: Point, stamp: int, code: int, past: bool) -> None:

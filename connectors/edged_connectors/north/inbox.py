@@ -7,6 +7,7 @@ import asyncio
 import aiomqtt
 
 from edged.clock import Clock
+from edged.errors import EdgedError
 from edged.log import get_logger
 from edged.metrics import Metrics
 from edged.ports import ProposalDesk
@@ -51,12 +52,15 @@ class Inbox:
             self._take(message)
 
     async def submit(self) -> None:
-        """Hands proposals to the desk, one after the other."""
+        """Hands proposals to the desk, one after the other; one that cannot be judged counts as refused."""
         while True:
             proposal = await self._waiting.get()
             if self._desk is None:
                 continue
-            verdict = await self._desk.submit(proposal)
+            try:
+                verdict = await self._desk.submit(proposal)
+            except EdgedError as fault:
+                verdict = Refused(str(fault))
             if isinstance(verdict, Refused):
                 self._refuse(Refusal.BY_GATE, proposal.signal, verdict.reason)
             else:

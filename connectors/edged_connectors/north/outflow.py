@@ -53,6 +53,10 @@ class Outflow:
         self._history_counter = counter.labels("historical")
         self._confirmed_counter = metrics.counter("edged_sparkplug_confirmed_values_total", "Values behind a fence")
         self._damaged_counter = metrics.counter("edged_sparkplug_damaged_batches_total", "Batches that do not decode")
+        unfit = metrics.counter("edged_sparkplug_unfit_values_total", "Values that are not as configured", ("reason",))
+        self._mistyped_counter = unfit.labels("mistyped")
+        self._stranger_counter = unfit.labels("not_configured")
+        self._told_unfit = False
         self.published = 0
         self.historical = 0
         self.confirmed = 0
@@ -129,7 +133,19 @@ class Outflow:
         for message in self._encoder.messages(samples, historical=historical, now=self._clock.now()):
             self._wire.send(self._topic(message.device), message.payload)
             rows += message.rows
+        self._note_unfit()
         return rows
+
+    def _note_unfit(self) -> None:
+        encoder = self._encoder
+        if not (encoder.mistyped or encoder.strangers):
+            return
+        if not self._told_unfit:
+            log.warning("values_not_as_configured", mistyped=encoder.mistyped, not_configured=encoder.strangers)
+            self._told_unfit = True
+        self._mistyped_counter.inc(encoder.mistyped)
+        self._stranger_counter.inc(encoder.strangers)
+        encoder.mistyped = encoder.strangers = 0
 
     def _open(self, batch: StoredBatch) -> Sequence[Sample]:
         """A damaged batch has nothing to send; it is confirmed with the others, its loss is the outbox's to record."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -139,6 +140,14 @@ def test_values_that_do_not_fit_travel_as_null_of_bad_quality_and_are_counted() 
     told = metrics(node.data([sample(path, value, 1 + row) for row, (path, value) in enumerate(unfit)]))
     assert node.encoder.mistyped == len(unfit)
     assert all(metric.is_null and metric.properties.values[0].int_value == 0 for metric in told)
+
+
+@pytest.mark.parametrize("value", [1.0, None])
+def test_a_time_before_1970_stops_nothing(value: float | None) -> None:
+    impossible = Sample(TEMPERATURE, value, -1, 0, 192)
+    node = LineNode(latest=[impossible])
+    node.births()
+    assert [metric.is_null for metric in metrics(node.data([impossible, sample(TEMPERATURE, 2.0)]))] == [True, False]
 
 
 def test_a_signal_that_is_not_configured_is_counted_and_left_out() -> None:

@@ -62,7 +62,8 @@ class Bench:
         self.broker = FakeBroker()
         node = LineNode(latest=[sample(TEMPERATURE, 0.0, -1)])
         node.births()
-        self.outflow = Outflow(settings, self.sink, node.encoder, node.topics, self.clock, Metrics())
+        self.metrics = Metrics()
+        self.outflow = Outflow(settings, self.sink, node.encoder, node.topics, self.clock, self.metrics)
 
     def commit(self, *values: float) -> None:
         self.sink.append([sample(TEMPERATURE, value, round(value)) for value in values])
@@ -153,6 +154,19 @@ async def test_an_idle_round_sends_nothing() -> None:
     bench.connect()
     await bench.outflow.round()
     assert bench.broker.taken == []
+
+
+async def test_values_that_are_not_as_configured_are_counted_and_do_not_stop_the_others() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.sink.append([sample(TEMPERATURE, "hot", 1), sample("line_a/nowhere/x", 1.0, 2), sample(TEMPERATURE, 3.0, 3)])
+    await bench.outflow.round()
+    await bench.outflow.round()
+    text = bench.metrics.render().decode()
+    assert 'edged_sparkplug_unfit_values_total{reason="mistyped"} 1.0' in text
+    assert 'edged_sparkplug_unfit_values_total{reason="not_configured"} 1.0' in text
+    assert bench.broker.values()[-1] == (3.0, False)
+    assert bench.sink.depth(Lane.PROCESS) == 0
 
 
 def test_the_pace_pays_its_debts() -> None:
