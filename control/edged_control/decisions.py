@@ -63,16 +63,22 @@ class DecisionLog:
         return decision
 
     async def complete(
-        self, decision: Decision, outcome: WriteOutcome, reason: str, readback_after: float | None
+        self,
+        decision: Decision,
+        outcome: WriteOutcome,
+        reason: str,
+        readback_after: float | None,
+        verdict: str = "",
     ) -> Decision:
         """Phase COMPLETED: `written` is None when nothing was sent; else it was tried, and the outcome tells."""
+        sent = outcome is not WriteOutcome.NONE
         completed = replace(
             decision,
             phase=DecisionPhase.COMPLETED,
             time=self._clock.now(),
-            verdict="refused" if outcome is WriteOutcome.NONE else decision.verdict,
+            verdict=verdict or decision.verdict,
             reason=reason or decision.reason,
-            written=None if outcome is WriteOutcome.NONE else decision.written,
+            written=decision.written if sent else None,
             readback_after=readback_after,
             outcome=outcome,
         )

@@ -48,9 +48,7 @@ class ControlExecutor:
         alarms: AlarmBoard,
     ) -> None:
         effective = effective_limits(signals, ceiling, limits)
-        faults = [fault for loop in settings.loops for fault in _loop_faults(loop, line, signals, effective)]
-        if faults:
-            raise ConfigError(faults)
+        _check(settings, line, signals, effective)
         heartbeats = {f"{line}/{loop.heartbeat}" for loop in settings.loops if loop.heartbeat}
         self._line = line
         self._clock = clock
@@ -157,6 +155,26 @@ class ControlExecutor:
         return True
 
 
+def _check(
+    settings: ControlSettings, line: str, signals: Mapping[str, Signal], effective: Mapping[str, EffectiveLimits]
+) -> None:
+    """Raises ConfigError with every fault of every loop."""
+    faults = [fault for loop in settings.loops for fault in _loop_faults(loop, line, signals, effective)]
+    for field in ("name", "output", "heartbeat"):
+        values = [value for loop in settings.loops if (value := getattr(loop, field)) is not None]
+        faults += [
+            f"control.loops: {field} {value} serves two loops" for value in set(values) if values.count(value) > 1
+        ]
+    if not settings.advisory:
+        faults += [
+            f"control.loops: {loop.name}: names no permissive, not even that the PLC is in remote mode"
+            for loop in settings.loops
+            if not loop.permissives
+        ]
+    if faults:
+        raise ConfigError(faults)
+
+
 def _loop_faults(
     loop: LoopSettings, line: str, signals: Mapping[str, Signal], effective: Mapping[str, EffectiveLimits]
 ) -> list[str]:
@@ -169,6 +187,8 @@ def _loop_faults(
     heartbeat = [loop.heartbeat] if loop.heartbeat else []
     names = (loop.process_value, loop.readback, *(condition.signal for condition in conditions), *heartbeat)
     faults = [f"{prefix}: there is no signal {name}" for name in names if f"{line}/{name}" not in signals]
+    if f"{line}/{loop.heartbeat}" in effective:
+        faults.append(f"{prefix}: the heartbeat {loop.heartbeat} has limits, so it is no heartbeat")
     move = limits.rate_per_second * credit_cap(loop.period_seconds)
     for field, value in (("output_deadband", loop.output_deadband), ("readback_tolerance", loop.readback_tolerance)):
         if not value < move:

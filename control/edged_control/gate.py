@@ -122,7 +122,7 @@ class Gate:
             return Refused("rate: earlier moves have used up what the rate allows")
         if value != case.target and not case.controller:
             return Refused(f"rate: {case.target:g} is outside {low:g}..{high:g}, which the rate allows now")
-        if abs(value - case.present) <= max(view.tolerance, view.deadband if case.controller else 0.0):
+        if abs(value - case.present) <= max(view.tolerance, view.deadband if view.mode is Mode.AUTOMATIC else 0.0):
             return HOLD
         reason = _violation(value, case, view, now)
         return Refused(reason) if reason else _verdict(case, value)
@@ -302,11 +302,11 @@ def _violation(value: float, case: _Case, view: PlantView, now: float) -> str:
         return "finite: the value is not a finite number"
     if not case.limits.low <= value <= case.limits.high:
         return f"limits: {value:g} is outside {case.limits.low:g}..{case.limits.high:g} {case.limits.unit}"
+    if not _ours(case.present, view):
+        return "rate: somebody else moved the output"
     low, high = _reach(case, view, now)
     if not low <= value <= high:
         return f"rate: {value:g} is outside {low:g}..{high:g}, which the rate allows now"
-    if not _ours(case.present, view):
-        return "rate: somebody else moved the output"
     return _unapproved(value, case)
 
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from edged.errors import EdgedError, OutboxUnavailable
 from edged.log import get_logger
-from edged.settings import Condition, LoopSettings
-from edged.types import Allowed, Clamped, Decision, Priority, Proposal, Quality, Refused, Verdict, WriteOutcome
+from edged.settings import LoopSettings
+from edged.types import Allowed, Clamped, Decision, Priority, Proposal, Refused, Verdict, WriteOutcome
 from edged_control.arbiter import arbitrate
 from edged_control.decisions import Circumstances, DecisionLog, reason_of, word
-from edged_control.gate import CONTROLLERS, HOLD, Mode, Observed, Permissive, PlantView, credit_cap, number
+from edged_control.gate import CONTROLLERS, HOLD, Mode, PlantView, credit_cap, number
 from edged_control.limits import EffectiveLimits
 from edged_control.modes import Modes
 from edged_control.output import Output, WriteResult
 from edged_control.pid import Pid, PidTuning
-from edged_control.scan import Scan
-from edged_control.status import LoopStatus
-from edged_control.surroundings import REFUSED_ALARM, WRITE_ALARM, Surroundings
+from edged_control.scan import Scan, Seen, good_number
+from edged_control.status import LoopStatus, Tally
+from edged_control.surroundings import OUTSIDE_ALARM, REFUSED_ALARM, WRITE_ALARM, Surroundings
 
 PID = "pid"
 WALK = "walk"
@@ -28,16 +28,6 @@ PERSON_PRIORITY = 100
 TARGET_MODES = {"manual": Mode.MANUAL, "automatic": Mode.AUTOMATIC}
 
 log = get_logger("control")
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What one cycle has read."""
-
-    process_value: Observed
-    readback: Observed
-    permissives: tuple[Permissive, ...]
-    heartbeat: Observed | None
 
 
 class Loop:
@@ -50,9 +40,8 @@ class Loop:
         self._around = around
         self._clock = around.clock
         self._path = self._full(settings.output)
-        self._scan = Scan(around.plant, around.clock, around.signals)
+        self._scan = Scan(settings, around.line, around.plant, around.clock, around.signals)
         self._output = Output(
-            self._full(settings.readback),
             tolerance=settings.readback_tolerance,
             rate_per_second=limits.rate_per_second,
             period_seconds=settings.period_seconds,
@@ -64,15 +53,11 @@ class Loop:
         self._modes = Modes(settings.name, TARGET_MODES[settings.target_mode], settings.good_cycles, around)
         self._pid = Pid(_tuning(settings, limits))
         self._pid_time = -math.inf
-        self._conditions = (*settings.permissives, *((settings.running,) if settings.running else ()))
         self._walk: Proposal | None = None
         self._entered = False
         self._refused = ""
-        self._seen: _Seen | None = None
-        self._verdict: Verdict | None = None
-        self._last_decision = ""
-        self._last_value: float | None = None
-        self._verified = self._failed = self._refusals = 0
+        self._seen: Seen | None = None
+        self._tally = Tally()
         self._turn = asyncio.Lock()
 
     @property
@@ -96,7 +81,7 @@ class Loop:
 
     def status(self) -> LoopStatus:
         """A snapshot."""
-        seen, verdict = self._seen, self._verdict
+        seen, tally = self._seen, self._tally
         return LoopStatus(
             name=self.name,
             actual_mode=self._modes.actual,
@@ -105,14 +90,14 @@ class Loop:
             controller=self._controller(),
             set_point=self._settings.set_point,
             process_value=number(seen.process_value.value) if seen else None,
-            output=self._last_value,
+            output=tally.value,
             readback=number(seen.readback.value) if seen else None,
-            verified_writes=self._verified,
-            failed_writes=self._failed,
-            refusals=self._refusals,
-            last_verdict=word(verdict) if verdict else "",
-            last_reason=reason_of(verdict) if verdict else "",
-            last_decision=self._last_decision,
+            verified_writes=tally.verified,
+            failed_writes=tally.failed,
+            refusals=tally.refusals,
+            last_verdict=tally.verdict,
+            last_reason=tally.reason,
+            last_decision=tally.decision,
         )
 
     def request_mode(self, target: Mode, identity: str) -> Refused | None:
@@ -129,10 +114,10 @@ class Loop:
     async def consider(self, wish: Proposal) -> Verdict:
         """Judges a wish from outside by its target; an allowed one is walked to in MAN, within the rate."""
         async with self._turn:
-            seen = await self._look()
+            self._seen = seen = await self._scan.everything()
             verdict = self._judge_wish(wish, seen)
             if not isinstance(verdict, Refused):
-                self._walk = wish
+                self._walk = replace(wish, value=verdict.value)
                 log.info("wish_accepted", loop=self.name, source=wish.source, value=wish.value, identity=wish.identity)
                 return verdict
             await self._record_refusal(wish, verdict, seen)
@@ -141,28 +126,21 @@ class Loop:
     async def cycle(self) -> None:
         """One full cycle; the heartbeat advances only at its verified end."""
         async with self._turn:
-            seen = await self._look()
+            self._seen = seen = await self._scan.everything()
             await self._settle(seen)
-            self._modes.count(self._fault(seen))
+            fault = self._fault(seen)
+            self._modes.count(fault)
+            if fault:
+                self._walk = None
             proposal = self._propose(seen)
             after = seen if proposal is None else await self._carry_out(proposal, seen)
             if after is not None:
                 self._seen = after
                 await self._beat(after)
 
-    async def _look(self) -> _Seen:
-        settings = self._settings
-        names = [settings.process_value, settings.readback, *(condition.signal for condition in self._conditions)]
-        if settings.heartbeat:
-            names.append(settings.heartbeat)
-        process_value, readback, *others = await self._scan.read([self._full(name) for name in names])
-        permissives = tuple(map(_permissive, self._conditions, others))
-        self._seen = _Seen(process_value, readback, permissives, others[-1] if settings.heartbeat else None)
-        return self._seen
-
-    async def _settle(self, seen: _Seen) -> None:
+    async def _settle(self, seen: Seen) -> None:
         """Finds out about an unfinished write, notices foreign changes, and adopts what is there."""
-        present = _good_number(seen.readback)
+        present = seen.present()
         if present is None:
             return
         pending = self._output.pending
@@ -170,12 +148,18 @@ class Loop:
             await self._finish(pending.decision, self._output.settle(seen.readback))
         if self._output.observe(present):
             self._give_way(f"the output was moved to {present:g} at the plant", seen)
+        limits, alarms = self._limits, self._around.alarms
+        if not limits.low <= present <= limits.high:
+            message = f"{present:g} is outside {limits.low:g}..{limits.high:g} {limits.unit}: a person must bring it in"
+            alarms.raise_alarm(OUTSIDE_ALARM, self._path, Priority.HIGH, message)
+            return
+        alarms.clear_alarm(OUTSIDE_ALARM, self._path)
         if self._around.advisory:
             self._modes.follow(present)
-        elif self._limits.low <= present <= self._limits.high:
+        else:
             self._modes.establish(present)
 
-    def _fault(self, seen: _Seen) -> str:
+    def _fault(self, seen: Seen) -> str:
         """Why the controller could not write now, as the gate sees it; empty when it could."""
         present = number(seen.readback.value)
         probe = self._proposal(PID, math.nan if present is None else present)
@@ -183,10 +167,10 @@ class Loop:
         verdict = self._around.gate.aim(probe, view, self._clock.monotonic())
         return verdict.reason if isinstance(verdict, Refused) else ""
 
-    def _propose(self, seen: _Seen) -> Proposal | None:
+    def _propose(self, seen: Seen) -> Proposal | None:
         now = self._clock.monotonic()
         seconds = min(now - self._pid_time, credit_cap(self._settings.period_seconds))
-        process_value, present = _good_number(seen.process_value), _good_number(seen.readback)
+        process_value, present = good_number(seen.process_value), seen.present()
         if process_value is None or present is None:
             return None
         self._pid_time = now
@@ -204,10 +188,11 @@ class Loop:
             return None
         return arbitrate([self._proposal(WALK, self._walk.value)], now)
 
-    async def _carry_out(self, proposal: Proposal, seen: _Seen) -> _Seen | None:
+    async def _carry_out(self, proposal: Proposal, seen: Seen) -> Seen | None:
         """Takes a proposal through the gate to the plant; what the cycle knows afterwards, or None if not verified."""
         gate, now = self._around.gate, self._clock.monotonic()
-        self._verdict = verdict = gate.judge(proposal, self._view(seen), now)
+        verdict = gate.judge(proposal, self._view(seen), now)
+        self._tally.verdict, self._tally.reason = word(verdict), reason_of(verdict)
         if verdict is HOLD:
             self._accepted()
             return seen
@@ -217,7 +202,7 @@ class Loop:
             return seen
         try:
             decision = await self._log.decide(proposal, verdict, self._circumstances(seen))
-            self._last_decision, self._last_value = decision.identity, verdict.value
+            self._tally.decision, self._tally.value = decision.identity, verdict.value
             if self._around.advisory:
                 self._accepted()
                 await self._log.complete(decision, WriteOutcome.NONE, "advisory: nothing is written", None)
@@ -228,17 +213,18 @@ class Loop:
             return None
 
     async def _write(
-        self, proposal: Proposal, judged: Allowed | Clamped, decision: Decision, seen: _Seen
-    ) -> _Seen | None:
+        self, proposal: Proposal, judged: Allowed | Clamped, decision: Decision, seen: Seen
+    ) -> Seen | None:
         """Looks once more, has the gate check once more, writes and reads back."""
-        seen = replace(seen, readback=await self._output.look())
+        seen = replace(seen, readback=await self._scan.readback())
         now = self._clock.monotonic()
         verdict, command = self._around.gate.admit(proposal, judged.value, self._view(seen), now, decision.identity)
         if command is None:
             assert isinstance(verdict, Refused)
-            self._verdict = verdict
+            self._tally.verdict, self._tally.reason = word(verdict), verdict.reason
             self._count_refusal(verdict)
-            await self._log.complete(decision, WriteOutcome.NONE, verdict.reason, number(seen.readback.value))
+            readback = number(seen.readback.value)
+            await self._log.complete(decision, WriteOutcome.NONE, verdict.reason, readback, word(verdict))
             return None
         self._accepted()
         result = await self._output.write(command, decision)
@@ -250,10 +236,10 @@ class Loop:
         around = self._around
         around.meters.writes[result.outcome].inc()
         if result.outcome is WriteOutcome.VERIFIED:
-            self._verified += 1
+            self._tally.verified += 1
             around.alarms.clear_alarm(WRITE_ALARM, self.name)
         else:
-            self._failed += result.outcome is not WriteOutcome.UNKNOWN
+            self._tally.failed += result.outcome is not WriteOutcome.UNKNOWN
             around.alarms.raise_alarm(WRITE_ALARM, self.name, Priority.HIGH, f"{result.outcome}: {result.reason}")
             self._modes.shed(f"write: {result.outcome}: {result.reason}")
         if result.foreign:
@@ -265,7 +251,7 @@ class Loop:
 
     def _count_refusal(self, verdict: Refused) -> bool:
         """Nothing is written; the first of a row of alike refusals raises the alarm and is worth a record."""
-        self._refusals += 1
+        self._tally.refusals += 1
         self._around.meters.refusals.inc()
         self._walk = None
         check = verdict.reason.partition(":")[0]
@@ -275,19 +261,19 @@ class Loop:
         self._around.alarms.raise_alarm(REFUSED_ALARM, self.name, Priority.MEDIUM, verdict.reason)
         return True
 
-    async def _record_refusal(self, proposal: Proposal, verdict: Refused, seen: _Seen) -> None:
+    async def _record_refusal(self, proposal: Proposal, verdict: Refused, seen: Seen) -> None:
         try:
             decision = await self._log.refuse(proposal, verdict, self._circumstances(seen))
         except OutboxUnavailable:
             return  # nothing was done, so nothing is undone by its missing record
-        self._last_decision = decision.identity
+        self._tally.decision = decision.identity
 
-    async def _beat(self, seen: _Seen) -> None:
+    async def _beat(self, seen: Seen) -> None:
         settings, around = self._settings, self._around
         if settings.heartbeat is None or seen.heartbeat is None:
             return
         path, now = self._full(settings.heartbeat), self._clock.monotonic()
-        _, command = around.gate.beat(path, seen.heartbeat, self._view(seen), now, self._last_decision)
+        _, command = around.gate.beat(path, seen.heartbeat, self._view(seen), now, self._tally.decision)
         if command is None:
             return
         try:
@@ -296,7 +282,7 @@ class Loop:
             return  # the plant's watchdog notices; the next cycle reads the counter before it writes again
         around.meters.heartbeats.inc()
 
-    def _judge_wish(self, wish: Proposal, seen: _Seen) -> Verdict:
+    def _judge_wish(self, wish: Proposal, seen: Seen) -> Verdict:
         if wish.source in CONTROLLERS:
             return Refused(f"mode: {wish.source} is not a source outside")
         if self._around.advisory:
@@ -309,12 +295,12 @@ class Loop:
         self._refused = ""
         self._around.alarms.clear_alarm(REFUSED_ALARM, self.name)
 
-    def _give_way(self, reason: str, seen: _Seen | None) -> None:
+    def _give_way(self, reason: str, seen: Seen | None) -> None:
         """Somebody else moved the output; where the plant had not given it to us, that was an entry and no override."""
         if self._around.advisory:
             return
         self._walk = None
-        if seen is not None and any(map(_is_denied, seen.permissives)) and self._output.expected is not None:
+        if seen is not None and seen.is_denied() and self._output.expected is not None:
             self._modes.accept_entry(self._output.expected)
             return
         self._entered = True
@@ -325,7 +311,7 @@ class Loop:
         baseline = self._modes.baseline
         return present is not None and (baseline is None or abs(present - baseline) > self._limits.approval_threshold)
 
-    def _view(self, seen: _Seen) -> PlantView:
+    def _view(self, seen: Seen) -> PlantView:
         settings, output, around = self._settings, self._output, self._around
         return PlantView(
             mode=self._modes.actual,
@@ -350,7 +336,7 @@ class Loop:
         expires = self._clock.monotonic() + self._settings.period_seconds
         return Proposal(source, self._path, value, priority, expires)
 
-    def _circumstances(self, seen: _Seen) -> Circumstances:
+    def _circumstances(self, seen: Seen) -> Circumstances:
         return Circumstances(
             mode=f"{self._modes.actual} advisory" if self._around.advisory else self._modes.actual,
             controller=self._controller(),
@@ -366,18 +352,6 @@ class Loop:
 
     def _full(self, name: str) -> str:
         return f"{self._around.line}/{name}"
-
-
-def _permissive(condition: Condition, observed: Observed) -> Permissive:
-    return Permissive(condition.signal, observed, condition.equals)
-
-
-def _is_denied(permissive: Permissive) -> bool:
-    return permissive.observed.quality == Quality.GOOD and permissive.observed.value != permissive.equals
-
-
-def _good_number(observed: Observed) -> float | None:
-    return number(observed.value) if observed.quality == Quality.GOOD else None
 
 
 def _tuning(settings: LoopSettings, limits: EffectiveLimits) -> PidTuning:

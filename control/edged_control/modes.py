@@ -58,11 +58,10 @@ class Modes:
         self._enter(self.target, "")
 
     def shed(self, reason: str) -> None:
-        """MAN: the output holds. A present value outside its limits is an alarm in any mode."""
+        """MAN: the output holds."""
         self._good = 0
-        if self.actual is Mode.AUTOMATIC or reason.startswith("limits:"):
-            self._around.alarms.raise_alarm(SHED_ALARM, self._loop, Priority.MEDIUM, f"output held: {reason}")
         if self.actual is Mode.AUTOMATIC:
+            self._around.alarms.raise_alarm(SHED_ALARM, self._loop, Priority.MEDIUM, f"output held: {reason}")
             self._enter(Mode.MANUAL, reason)
         elif self.actual is Mode.MANUAL:
             self.reason = reason

@@ -39,7 +39,6 @@ class Output:
 
     def __init__(
         self,
-        readback: str,
         *,
         tolerance: float,
         rate_per_second: float,
@@ -48,7 +47,6 @@ class Output:
         scan: Scan,
         clock: Clock,
     ) -> None:
-        self._readback = readback
         self._tolerance = tolerance
         self._rate = rate_per_second
         self._period = period_seconds
@@ -68,11 +66,6 @@ class Output:
         self.expected = present
         self.credit_since = self._clock.monotonic()
         return foreign
-
-    async def look(self) -> Observed:
-        """Reads the readback alone."""
-        (observed,) = await self._scan.read((self._readback,))
-        return observed
 
     async def write(self, command: Command, decision: Decision) -> WriteResult:
         """Sends the command and reads back. Afterwards nothing is pending, unless the outcome is UNKNOWN."""
@@ -107,12 +100,12 @@ class Output:
 
     async def _verify(self, value: float, tries: int) -> Observed:
         """The readback, looked at until it shows the value or the tries are over."""
-        observed = await self.look()
+        observed = await self._scan.readback()
         for _ in range(tries - 1):
             if self._is(number(observed.value), value):
                 break
             await self._clock.sleep(VERIFY_WAIT_PERIODS * self._period)
-            observed = await self.look()
+            observed = await self._scan.readback()
         return observed
 
     def _note(self, value: float, present: float) -> None:

@@ -32,6 +32,19 @@ class LoopStatus:
     last_decision: str
 
 
+@dataclass(slots=True)
+class Tally:
+    """What one loop has done since it was built, and last of all."""
+
+    verified: int = 0
+    failed: int = 0
+    refusals: int = 0
+    verdict: str = ""
+    reason: str = ""
+    value: float | None = None
+    decision: str = ""
+
+
 class ControlMeters:
     """The metrics of all loops together."""
 

@@ -17,6 +17,7 @@ from edged_control.status import ControlMeters
 SHED_ALARM = "control_shed"
 REFUSED_ALARM = "control_refused"
 OVERRIDE_ALARM = "control_local_override"
+OUTSIDE_ALARM = "control_output_outside_limits"
 WRITE_ALARM = "control_write"
 MEMORY_ALARM = "control_memory"
 WISH_ALARM = "control_wish_refused"

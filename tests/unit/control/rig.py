@@ -1,0 +1,247 @@
+"""A daemon's control on a simulated PLC, without an event loop: time moves where the test or a wait moves it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edged.clock import VirtualClock
+from edged.errors import OutboxUnavailable
+from edged.metrics import Metrics
+from edged.settings import Condition, ControlSettings, LoopSettings, PidSettings
+from edged.types import (
+    Decision,
+    DecisionPhase,
+    Event,
+    Limits,
+    Priority,
+    Proposal,
+    Sample,
+    Seal,
+    Signal,
+    ValueType,
+    WriteOutcome,
+)
+from edged_control.executor import ControlExecutor, LoopStatus
+from edged_control.gate import Mode
+from tests.unit.control.simulated_plc import (
+    BELT,
+    HEARTBEAT,
+    LINE,
+    PERMISSIVE,
+    REMOTE,
+    RUNNING,
+    THICKNESS,
+    Interruption,
+    PlcClient,
+    SimulatedPlc,
+)
+
+T = TypeVar("T")
+PERIOD_SECONDS = 1.0
+RATE_PER_SECOND = 20.0 / 60.0
+BELT_LIMITS = Limits(BELT, 50.0, 200.0, RATE_PER_SECOND, 50.0, "m/min")
+SIGNALS = {
+    signal.path: signal
+    for signal in (
+        Signal(THICKNESS, "mm", low=0.0, high=20.0),
+        Signal(BELT, "m/min", low=0.0, high=200.0, writable=True),
+        Signal(HEARTBEAT, "1", ValueType.INT, writable=True),
+        Signal(REMOTE, "1", ValueType.BOOL),
+        Signal(PERMISSIVE, "1", ValueType.BOOL),
+        Signal(RUNNING, "1", ValueType.BOOL),
+    )
+}
+LOOP = LoopSettings(
+    name="thickness",
+    process_value="forming/thickness",
+    output="forming/belt_speed_setpoint",
+    readback="forming/belt_speed_setpoint",
+    set_point=4.0,
+    period_seconds=PERIOD_SECONDS,
+    readback_tolerance=0.01,
+    output_deadband=0.15,
+    good_cycles=3,
+    permissives=(Condition(signal="forming/remote_mode"), Condition(signal="forming/permissive")),
+    running=Condition(signal="forming/running"),
+    heartbeat="forming/heartbeat",
+    controller=PidSettings(gain=-6.0, integral_seconds=3.0, filter_seconds=2.0),
+)
+
+
+class SteppingClock(VirtualClock):
+    """Whoever sleeps moves the time, and with it the plant."""
+
+    plc: SimulatedPlc
+
+    async def sleep(self, seconds: float) -> None:
+        self.plc.advance(max(seconds, 0.0))
+
+
+class FakeRoad:
+    """Keeps events; `full` refuses them. A commit takes a little time and can be where a daemon dies."""
+
+    def __init__(self, clock: VirtualClock, interruption: Interruption) -> None:
+        self._clock = clock
+        self._interruption = interruption
+        self.events: list[tuple[float, Event]] = []
+        self.full = False
+        self.commit_seconds = 0.005
+        self.on_record: Callable[[], object] | None = None
+
+    async def publish(self, source: str, samples: Sequence[Sample], marks: Sequence[bytes] = ()) -> None:
+        raise AssertionError("control publishes no samples")
+
+    async def record(self, events: Sequence[Event], source: str = "", marks: Sequence[bytes] = ()) -> None:
+        self._interruption.before()
+        self._clock.tick(self.commit_seconds)
+        if self.on_record is not None:
+            self.on_record()
+        if self.full:
+            raise OutboxUnavailable("disk full")
+        self.events += [(self._clock.monotonic(), event) for event in events]
+        self._interruption.after()
+
+    def last_seen(self, source: str) -> int | None:
+        return None
+
+    def marks(self, source: str) -> Sequence[bytes]:
+        return ()
+
+    def decisions(self, phase: DecisionPhase | None = None) -> list[Decision]:
+        """What was decided, oldest first."""
+        found = [event for _, event in self.events if isinstance(event, Decision)]
+        return [decision for decision in found if phase is None or decision.phase is phase]
+
+    def outcomes(self) -> list[WriteOutcome]:
+        """What became of the decisions that were completed."""
+        return [decision.outcome for decision in self.decisions(DecisionPhase.COMPLETED)]
+
+
+class FakeAlarms:
+    """Counts alarms raised and knows what stands."""
+
+    def __init__(self) -> None:
+        self.raised: list[tuple[str, str, str]] = []
+        self.standing: dict[tuple[str, str], str] = {}
+
+    def raise_alarm(self, name: str, source: str, priority: Priority, message: str) -> None:
+        if (name, source) not in self.standing:
+            self.raised.append((name, source, message))
+        self.standing[name, source] = message
+
+    def clear_alarm(self, name: str, source: str) -> None:
+        self.standing.pop((name, source), None)
+
+    def names(self) -> list[str]:
+        """The alarms that were raised, oldest first."""
+        return [name for name, _, _ in self.raised]
+
+
+@dataclass
+class Rig:
+    """One plant and the daemons that come and go at it."""
+
+    state_directory: Path
+    loop: LoopSettings = LOOP
+    advisory: bool = False
+    belt: float = 150.0
+    limits: Sequence[Limits] = (BELT_LIMITS,)
+    handovers: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clock = SteppingClock()
+        self.seal = Seal()
+        self.plc = SimulatedPlc(self.clock, self.seal, belt=self.belt)
+        self.clock.plc = self.plc
+        self.interruption = Interruption()
+        self.road = FakeRoad(self.clock, self.interruption)
+        self.alarms = FakeAlarms()
+        self.metrics = Metrics()
+        self._born = 0
+        self.control = self.build()
+
+    def build(self) -> ControlExecutor:
+        """A new daemon's control, under a name of its own in the PLC's journal."""
+        self._born += 1
+        return ControlExecutor(
+            ControlSettings(advisory=self.advisory, ceiling=Path("ceiling.yaml"), loops=(self.loop,)),
+            line=LINE,
+            config_hash="0123456789abcdef",
+            signals=SIGNALS,
+            ceiling=self.limits,
+            limits=self.limits,
+            plant=PlcClient(self.plc, f"daemon {self._born}", self.interruption),
+            road=self.road,
+            recorder_writable=lambda: not self.road.full,
+            clock=self.clock,
+            metrics=self.metrics,
+            seal=self.seal,
+            state_directory=self.state_directory,
+            alarms=self.alarms,
+        )
+
+    def restart(self) -> None:
+        """The daemon dies, whatever it was doing, and a new one comes up."""
+        self.control.close()
+        self.alarms.standing.clear()
+        self.control = self.build()
+
+    def step(self, cycles: int = 1) -> None:
+        """So many cycles at their period."""
+        for _ in range(cycles):
+            due = self.clock.monotonic() + PERIOD_SECONDS
+            finish(self.control.step(self.loop.name))
+            left = due - self.clock.monotonic()
+            self.plc.advance(left if left > 0 else PERIOD_SECONDS)
+
+    def step_until_death(self, cycles: int = 20) -> bool:
+        """Cycles until the armed interruption ends the daemon; False when it did not come to that."""
+        for _ in range(cycles):
+            try:
+                self.step()
+            except asyncio.CancelledError:
+                return True
+        return False
+
+    def wish(self, value: float, source: str = "operator", signal: str = BELT, seconds: float = 60.0) -> Any:
+        """Somebody outside wants the belt elsewhere."""
+        expires = self.clock.monotonic() + seconds
+        return finish(self.control.submit(Proposal(source, signal, value, 100, expires, identity="anna")))
+
+    def mode(self) -> Mode:
+        """The loop's actual mode."""
+        return self.status.actual_mode
+
+    @property
+    def status(self) -> LoopStatus:
+        """The loop's status."""
+        return self.control.status()[0]
+
+    def own_writes(self) -> list[float]:
+        """Every value that a daemon sent, applied or not."""
+        return [write.value for write in self.plc.writes if write.by.startswith("daemon")]
+
+
+def with_loop(**changes: Any) -> LoopSettings:
+    """The rig's loop with some settings changed."""
+    return LOOP.model_validate({**LOOP.model_dump(), **changes})
+
+
+def narrower(**changes: Any) -> Limits:
+    """The rig's limits with some numbers changed."""
+    return replace(BELT_LIMITS, **changes)
+
+
+def finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine that never really waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise AssertionError("the coroutine waits for something that the test does not simulate")

@@ -1,0 +1,292 @@
+"""A PLC with one set-point and a ribbon behind it, with every fault that a plant can show, and its own journal."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from edged.clock import VirtualClock
+from edged.errors import SourceLost, WriteFailed, WriteUnknown
+from edged.types import Command, Quality, Sample, Seal, Value
+
+LINE = "line_a"
+THICKNESS = f"{LINE}/forming/thickness"
+BELT = f"{LINE}/forming/belt_speed_setpoint"
+HEARTBEAT = f"{LINE}/forming/heartbeat"
+REMOTE = f"{LINE}/forming/remote_mode"
+PERMISSIVE = f"{LINE}/forming/permissive"
+RUNNING = f"{LINE}/forming/running"
+
+STEP_SECONDS = 0.1
+DELAY_SECONDS = 7.0
+LAG_SECONDS = 1.5
+NOMINAL_PRODUCT = 600.0
+"""Thickness in mm times belt speed in m/min."""
+
+REQUEST_SECONDS = 0.002
+
+
+class WriteFault(StrEnum):
+    """What can go wrong with one write."""
+
+    TIMEOUT_APPLIED = "timeout_applied"
+    TIMEOUT_LOST = "timeout_lost"
+    ACK_LOST = "ack_lost"
+    REJECTED = "rejected"
+    BROKEN = "broken"
+    OVERTAKEN = "overtaken"
+
+
+@dataclass(frozen=True)
+class ReadEntry:
+    """One answered read as it was on the wire; of a read that asked for the belt alone the rest is the last known."""
+
+    time: float
+    by: str
+    belt: float | None
+    whole: bool
+    whole_time: float
+    thickness_good: bool
+    permitted: bool
+
+
+@dataclass(frozen=True)
+class WriteEntry:
+    """One write that reached the PLC. `by` tells which daemon sent it, or "operator" or "plc"."""
+
+    time: float
+    by: str
+    value: float
+    applied: bool
+    before: float
+    after: float
+    read: ReadEntry | None
+
+
+@dataclass
+class Override:
+    """What reads of one signal answer instead of the truth."""
+
+    value: Value | None
+    quality: int = Quality.GOOD
+    source_time_shift: int = 0
+
+
+@dataclass
+class SimulatedPlc:
+    """Holds the registers; `advance` moves clock and ribbon. Journal and rules are its own."""
+
+    clock: VirtualClock
+    seal: Seal
+    belt: float = 150.0
+    product: float = NOMINAL_PRODUCT
+    remote: bool = True
+    permissive: bool = True
+    running: bool = True
+    heartbeat: int = 0
+    noise: list[float] = field(default_factory=list)
+    overrides: dict[str, Override] = field(default_factory=dict)
+    write_faults: deque[WriteFault] = field(default_factory=deque)
+    clamp_high: float = 1e9
+    offline: bool = False
+    reads: list[ReadEntry] = field(default_factory=list)
+    writes: list[WriteEntry] = field(default_factory=list)
+    beats: list[tuple[float, str, int]] = field(default_factory=list)
+    overtaking_value: float = 160.0
+    go_dark_after_write: bool = False
+    on_write: Callable[[], object] | None = None
+
+    def __post_init__(self) -> None:
+        delay = round(DELAY_SECONDS / STEP_SECONDS)
+        self._ribbon = deque([self.product / self.belt] * delay, maxlen=delay)
+        self.thickness = self.product / self.belt
+        self._noise_at = 0
+
+    def advance(self, seconds: float) -> None:
+        """Moves time on; the ribbon follows the belt after delay and lag."""
+        steps = max(1, round(seconds / STEP_SECONDS))
+        for _ in range(min(steps, 2000)):
+            delayed = self._ribbon[0]
+            self._ribbon.append(self.product / max(self.belt, 1.0))
+            self.thickness += (delayed - self.thickness) * STEP_SECONDS / LAG_SECONDS
+        self.clock.tick(seconds)
+
+    def operate(self, value: float, by: str = "operator") -> None:
+        """Somebody at the plant moves the set-point."""
+        self._set(value, by)
+
+    def reboot(self) -> None:
+        """The PLC restarts with its registers at zero."""
+        self._set(0.0, "plc")
+        self.heartbeat = 0
+
+    def answer(self, daemon: str, signals: Sequence[str]) -> list[Sample]:
+        """One read request."""
+        self.clock.tick(REQUEST_SECONDS)
+        if self.offline:
+            raise SourceLost("no answer")
+        samples = [self._sample(signal) for signal in signals]
+        found = {sample.signal: sample for sample in samples}
+        if BELT in found:
+            self._note_read(daemon, found)
+        return samples
+
+    def accept(self, daemon: str, command: Command) -> None:
+        """One write request."""
+        self.clock.tick(REQUEST_SECONDS)
+        assert command.seal is self.seal
+        if self.offline:
+            raise WriteFailed("no connection")
+        if self.clock.monotonic() > command.expires:
+            raise WriteFailed("the command has expired")
+        if command.signal == HEARTBEAT:
+            self.heartbeat = int(command.value)
+            self.beats.append((self.clock.monotonic(), daemon, self.heartbeat))
+            return
+        assert command.signal == BELT
+        self._accept_belt(daemon, command.value)
+
+    def _accept_belt(self, daemon: str, value: float) -> None:
+        fault = self.write_faults.popleft() if self.write_faults else None
+        if self.on_write is not None:
+            self.on_write()
+        self.offline, self.go_dark_after_write = self.go_dark_after_write, False
+        if fault is WriteFault.REJECTED:
+            self._journal(value, daemon, applied=False)
+            raise WriteFailed("illegal data value")
+        if fault is WriteFault.BROKEN:
+            self._journal(value, daemon, applied=False)
+            raise ConnectionResetError("broken pipe")
+        if fault in (WriteFault.TIMEOUT_LOST, WriteFault.ACK_LOST):
+            self._journal(value, daemon, applied=False)
+        else:
+            self._set(min(value, self.clamp_high), daemon, value)
+        if fault in (WriteFault.TIMEOUT_LOST, WriteFault.TIMEOUT_APPLIED):
+            self.clock.tick(0.3)
+            raise WriteUnknown("timed out")
+        if fault is WriteFault.OVERTAKEN:
+            self._set(self.overtaking_value, "operator")
+
+    def _set(self, value: float, by: str, wanted: float | None = None) -> None:
+        before, self.belt = self.belt, _float32(value)
+        self._journal(value if wanted is None else wanted, by, applied=True, before=before)
+
+    def _journal(self, value: float, by: str, *, applied: bool, before: float | None = None) -> None:
+        read = next((read for read in reversed(self.reads) if read.by == by), None)
+        start = self.belt if before is None else before
+        self.writes.append(WriteEntry(self.clock.monotonic(), by, value, applied, start, self.belt, read))
+
+    def _note_read(self, daemon: str, found: dict[str, Sample]) -> None:
+        now, belt, thickness = self.clock.monotonic(), found[BELT], found.get(THICKNESS)
+        last = next((read for read in reversed(self.reads) if read.by == daemon), None)
+        whole = thickness is not None
+        conditions = [found.get(signal) for signal in (REMOTE, PERMISSIVE, RUNNING)]
+        self.reads.append(
+            ReadEntry(
+                time=now,
+                by=daemon,
+                belt=_number(belt),
+                whole=whole,
+                whole_time=now if whole else (last.whole_time if last else -1e9),
+                thickness_good=_is_good(thickness) if whole else last is not None and last.thickness_good,
+                permitted=all(map(_is_given, conditions)) if whole else last is not None and last.permitted,
+            )
+        )
+
+    def _sample(self, signal: str) -> Sample:
+        now = self.clock.now()
+        override = self.overrides.get(signal)
+        if override is not None:
+            return Sample(signal, override.value, now + override.source_time_shift, now, override.quality)
+        return Sample(signal, self._truth(signal), now, now)
+
+    def _truth(self, signal: str) -> Value:
+        if signal == THICKNESS:
+            self._noise_at += 1
+            noise = self.noise[self._noise_at % len(self.noise)] if self.noise else 0.0
+            return _float32(self.thickness + noise)
+        truths: dict[str, Value] = {
+            BELT: self.belt,
+            HEARTBEAT: self.heartbeat,
+            REMOTE: self.remote,
+            PERMISSIVE: self.permissive,
+            RUNNING: self.running,
+        }
+        return truths[signal]
+
+
+class Interruption:
+    """Cancels a daemon at the n-th time that it waits for something, before or after the effect."""
+
+    def __init__(self) -> None:
+        self._left: int | None = None
+        self._late = False
+
+    def arm(self, waits: int, *, late: bool) -> None:
+        """The daemon dies at its `waits`-th wait from now; `late` lets the effect happen first."""
+        self._left, self._late = waits, late
+
+    def before(self) -> None:
+        """Called where a wait begins."""
+        if self._left is not None:
+            self._left -= 1
+            self._end(late=False)
+
+    def after(self) -> None:
+        """Called where a wait ends."""
+        self._end(late=True)
+
+    def _end(self, *, late: bool) -> None:
+        if self._left is not None and self._left <= 0 and late == self._late:
+            self._left = None
+            raise asyncio.CancelledError
+
+
+class PlcClient:
+    """One daemon's way to the PLC: implements `ports.Plant`."""
+
+    def __init__(self, plc: SimulatedPlc, daemon: str, interruption: Interruption) -> None:
+        self._plc = plc
+        self._daemon = daemon
+        self._interruption = interruption
+
+    async def poll(self, signals: Sequence[str]) -> Sequence[Sample]:
+        self._interruption.before()
+        samples = self._plc.answer(self._daemon, signals)
+        self._interruption.after()
+        return samples
+
+    async def write(self, command: Command) -> None:
+        self._interruption.before()
+        self._plc.accept(self._daemon, command)
+        self._interruption.after()
+
+
+def _float32(value: float) -> float:
+    rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return rounded
+
+
+def is_finite(value: Value | None) -> bool:
+    """True for a number that a float32 register could hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e38
+
+
+def _is_given(condition: Sample | None) -> bool:
+    return condition is not None and condition.quality == Quality.GOOD and condition.value == 1
+
+
+def _number(sample: Sample) -> float | None:
+    value = sample.value
+    if sample.quality != Quality.GOOD or isinstance(value, str) or value is None or not is_finite(value):
+        return None
+    return float(value)
+
+
+def _is_good(sample: Sample | None) -> bool:
+    value = None if sample is None else _number(sample)
+    return value is not None and 0.0 <= value <= 20.0

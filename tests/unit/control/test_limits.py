@@ -1,0 +1,115 @@
+"""The narrowest envelope counts, and a faulty one is never used."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edged.errors import ConfigError
+from edged.types import Limits, Signal
+from edged_control.limits import EffectiveLimits, effective_limits
+
+PATH = "line_a/forming/pressure"
+SIGNAL = Signal(PATH, "MPa", low=0.0, high=100.0, writable=True)
+LIMITS = Limits(PATH, 10.0, 90.0, 0.25, 30.0, "MPa")
+
+
+def test_the_narrowest_of_range_ceiling_and_limits_counts() -> None:
+    signal = replace(SIGNAL, low=5.0, high=80.0)
+    ceiling = replace(LIMITS, low=20.0, high=95.0, rate_per_second=0.1, approval_threshold=40.0)
+    active = replace(LIMITS, low=10.0, high=85.0, rate_per_second=0.2, approval_threshold=30.0)
+    found = effective_limits({PATH: signal}, [ceiling], [active])
+    assert found == {PATH: EffectiveLimits(PATH, "MPa", 20.0, 80.0, 0.1, 30.0)}
+
+
+@pytest.mark.parametrize(
+    ("field", "widest", "narrow"),
+    [("low", 0.0, 30.0), ("high", 99.0, 60.0), ("rate_per_second", 9.0, 0.01), ("approval_threshold", 99.0, 1.0)],
+)
+def test_each_number_is_narrowed_on_its_own(field: str, widest: float, narrow: float) -> None:
+    changes: list[dict[str, Any]] = [{field: narrow}, {field: widest}]
+    one, other = (replace(LIMITS, **change) for change in changes)
+    for ceiling, active in ((one, other), (other, one)):
+        assert getattr(effective_limits({PATH: SIGNAL}, [ceiling], [active])[PATH], field) == narrow
+
+
+def test_a_range_without_bounds_narrows_nothing() -> None:
+    found = effective_limits({PATH: replace(SIGNAL, low=None, high=None)}, [LIMITS], [LIMITS])
+    assert (found[PATH].low, found[PATH].high) == (10.0, 90.0)
+
+
+@pytest.mark.parametrize("which", ["ceiling", "limits"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"low": 90.0, "high": 10.0}, "low must be below high, got low 90.0 and high 10.0"),
+        ({"low": 50.0, "high": 50.0}, "low must be below high"),
+        ({"low": math.nan}, "must be finite"),
+        ({"high": math.inf}, "must be finite"),
+        ({"low": -math.inf}, "must be finite"),
+        ({"rate_per_second": math.nan}, "must be finite"),
+        ({"approval_threshold": math.inf}, "must be finite"),
+        ({"rate_per_second": -0.25}, "the rate must be above 0, got -0.25 per second"),
+        ({"rate_per_second": 0.0}, "the rate must be above 0"),
+        ({"approval_threshold": 0.0}, "the approval threshold must be above 0, got 0.0"),
+        ({"approval_threshold": -1.0}, "the approval threshold must be above 0"),
+        ({"unit": "bar"}, "the unit must be 'MPa' like the signal's, got 'bar'"),
+    ],
+)
+def test_a_faulty_entry_names_its_list_and_signal(which: str, changes: dict[str, Any], message: str) -> None:
+    faulty = replace(LIMITS, **changes)
+    ceiling, active = ([faulty], [LIMITS]) if which == "ceiling" else ([LIMITS], [faulty])
+    with pytest.raises(ConfigError) as caught:
+        effective_limits({PATH: SIGNAL}, ceiling, active)
+    assert len(caught.value.faults) == 1
+    assert caught.value.faults[0].startswith(f"{which}: {PATH}: ")
+    assert message in caught.value.faults[0]
+
+
+@pytest.mark.parametrize(("low", "high"), [(math.nan, 100.0), (0.0, math.inf)])
+def test_a_range_that_is_not_finite_is_a_fault(low: float, high: float) -> None:
+    with pytest.raises(ConfigError, match="the signal's range must be finite"):
+        effective_limits({PATH: replace(SIGNAL, low=low, high=high)}, [LIMITS], [LIMITS])
+
+
+def test_every_fault_is_told_at_once() -> None:
+    faulty = replace(LIMITS, low=91.0, rate_per_second=-1.0, approval_threshold=-1.0, unit="bar")
+    with pytest.raises(ConfigError) as caught:
+        effective_limits({PATH: SIGNAL}, [faulty], [faulty])
+    assert len(caught.value.faults) == 8
+
+
+def test_a_signal_named_twice_is_a_fault() -> None:
+    with pytest.raises(ConfigError) as caught:
+        effective_limits({PATH: SIGNAL}, [LIMITS, LIMITS], [LIMITS])
+    assert caught.value.faults == [f"ceiling: {PATH}: named twice"]
+
+
+def test_limits_beyond_the_range_leave_nothing() -> None:
+    beyond = replace(LIMITS, low=100.0, high=120.0)
+    with pytest.raises(ConfigError, match=r"nothing is left .* got 100.0..100.0"):
+        effective_limits({PATH: SIGNAL}, [beyond], [beyond])
+
+
+def test_limits_without_a_ceiling_are_a_fault() -> None:
+    with pytest.raises(ConfigError) as caught:
+        effective_limits({PATH: SIGNAL}, [], [LIMITS])
+    assert caught.value.faults == [f"limits: {PATH}: the ceiling does not name it, so it could never be written"]
+
+
+def test_limits_of_an_unknown_signal_are_a_fault() -> None:
+    with pytest.raises(ConfigError) as caught:
+        effective_limits({}, [LIMITS], [LIMITS])
+    assert caught.value.faults == [f"limits: {PATH}: there is no such signal"]
+
+
+def test_a_ceiling_may_name_more_than_the_line_has() -> None:
+    assert effective_limits({}, [LIMITS], []) == {}
+    assert effective_limits({PATH: SIGNAL}, [LIMITS], []) == {}
+
+
+def test_a_signal_that_is_not_writable_gets_no_limits() -> None:
+    assert effective_limits({PATH: replace(SIGNAL, writable=False)}, [LIMITS], [LIMITS]) == {}
