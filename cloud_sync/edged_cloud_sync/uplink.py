@@ -132,22 +132,33 @@ class Uplink:
 
     def _open(self) -> aiohttp.ClientSession:
         """A session with the secret as it is now: a rotated one works without a restart."""
-        place = self._settings.secret.place()
+        secret = self._secret()
         try:
-            secret = self._settings.secret.read()
             context = client_context(self._settings.tls) if self._settings.tls else None
-        except KeyError as fault:
-            raise AccessRefused(f"hub.secret: {place} is not set") from fault
         except OSError as fault:
-            raise AccessRefused(
-                f"hub.secret or hub.tls: {place}: {fault.strerror or fault};"
-                f" `edged-hub enroll {self._node}` makes a secret"
-            ) from fault
+            raise AccessRefused(f"hub.tls: {fault}") from fault
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context or True, limit=1),
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout_seconds),
             headers={"Authorization": f"Bearer {secret}", "Content-Type": CONTENT_TYPE},
         )
+
+    def _secret(self) -> str:
+        """The secret from its place. Raises AccessRefused, which says how to make one."""
+        place = self._settings.secret.place()
+        try:
+            secret = self._settings.secret.read()
+        except KeyError:
+            reason = "is not set"
+        except OSError as fault:
+            reason = str(fault.strerror)
+        except ValueError:
+            reason = "is not text"
+        else:
+            if secret and secret.isascii() and secret.isprintable() and " " not in secret:
+                return secret
+            reason = "is not one line with a secret"
+        raise AccessRefused(f"hub.secret: {place}: {reason}; `edged-hub enroll {self._node}` makes a secret")
 
     async def _deliver(self, session: aiohttp.ClientSession) -> None:
         """The delivery loop: one POST at a time, paced by the two periods."""

@@ -25,6 +25,7 @@ MAX_BATCHES = 4096
 MAX_BLOB_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 1_000_000
 MAX_OFFERS = 1024
+MAX_MAP_FIELDS = 16
 MAX_SEQ = 2**63 - 1
 BATCH_OVERHEAD_BYTES = 160
 """What key, row count and map keys of one batch add to its blob, at most."""
@@ -140,7 +141,7 @@ def decode_answer(body: bytes) -> Answer:
 
 def _unpack(body: bytes) -> object:
     try:
-        return msgpack.unpackb(body, raw=False, strict_map_key=True, max_buffer_size=MAX_BODY_BYTES)
+        return msgpack.unpackb(body, max_array_len=MAX_BATCHES, max_map_len=MAX_MAP_FIELDS)
     except (ValueError, msgpack.UnpackException) as fault:
         raise WireError(f"the body is not msgpack: {str(fault) or type(fault).__name__}") from fault
 

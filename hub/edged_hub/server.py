@@ -26,6 +26,8 @@ from edged_hub.store import IdentityKind, Store, StoreUnavailable
 SHUTDOWN_SECONDS = 10.0
 """Requests under way get this long to be answered on the way out."""
 KEEP_ALIVE_SECONDS = 75.0
+LINGER_SECONDS = 2.0
+"""How long the rest of a body that was refused early is read and thrown away, so that the sender gets the answer."""
 
 log = get_logger("hub.server")
 
@@ -50,6 +52,7 @@ class HubServer:
             access_log=None,
             shutdown_timeout=SHUTDOWN_SECONDS,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
+            lingering_time=LINGER_SECONDS,
         )
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port, ssl_context=self._tls())
