@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,12 +25,12 @@ READY_SECONDS = 30.0
 
 
 class ServerProcess:
-    """One server process; its port stays the same when it is started again."""
+    """One server process; its port stays the same when it is started again. Usable from any event loop."""
 
     def __init__(self, *arguments: str) -> None:
         self.port = free_port()
         self.arguments = arguments
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[str] | None = None
 
     @property
     def endpoint(self) -> str:
@@ -37,48 +38,60 @@ class ServerProcess:
 
     async def start(self, *arguments: str) -> None:
         """Starts it and waits until it serves; `arguments` replace those it was made with."""
-        self._process = await asyncio.create_subprocess_exec(
-            *self.command(arguments or self.arguments), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
         async with asyncio.timeout(READY_SECONDS):
-            assert await self._answer() == {"ready": True}
+            await asyncio.to_thread(self.start_now, *arguments)
+
+    def start_now(self, *arguments: str) -> None:
+        """The same for fixtures without an event loop."""
+        command = self.command(arguments or self.arguments)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._answer() == {"ready": True}
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         return [sys.executable, str(SCRIPT), str(self.port), *arguments]
 
     async def order(self, **order: Any) -> Any:
         """Sends one order and returns its answer."""
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        await self._process.stdin.drain()
-        return await self._answer()
+        return await asyncio.to_thread(self._order, order)
 
     async def set(self, name: str, value: Any) -> None:
         await self.order(set=name, value=value)
 
     def stall(self) -> None:
-        self._signal(signal.SIGSTOP)
+        self._running().send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        self._signal(signal.SIGCONT)
+        self._running().send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
         """Ends it as a power cut would; nothing happens when it has ended."""
-        if self._process is not None and self._process.returncode is None:
+        await asyncio.to_thread(self.kill_now)
+
+    def kill_now(self) -> None:
+        """The same for fixtures without an event loop."""
+        if self._process is not None:
             self._process.kill()
-            await self._process.wait()
+            with self._process:
+                self._process.wait()
+            self._process = None
 
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
+    def _order(self, order: dict[str, Any]) -> Any:
+        pipe = self._running().stdin
+        assert pipe is not None
+        pipe.write(json.dumps(order) + "\n")
+        pipe.flush()
+        return self._answer()
 
-    async def _answer(self) -> Any:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
+    def _answer(self) -> Any:
+        pipe = self._running().stdout
+        assert pipe is not None
+        line = pipe.readline()
         assert line, "the server ended"
         return json.loads(line)
+
+    def _running(self) -> subprocess.Popen[str]:
+        assert self._process is not None, "the server is not running"
+        return self._process
 
 
 def signal_of(name: str, kind: ValueType = ValueType.FLOAT, *, writable: bool = False) -> Signal:

@@ -134,8 +134,8 @@ async def change(server: Server, nodes: dict[str, Any], order: dict[str, Any]) -
     name = order.get("set") or order.get("status") or order["age"]
     kind = ({**WRITABLE, **READABLE})[name][1]
     value = order.get("value", 0.0)
-    if isinstance(value, str) and kind is not ua.VariantType.String:
-        value, kind = (float(value), ua.VariantType.Double) if value in ("nan", "inf") else (value, kind.String)
+    if kind is ua.VariantType.Double:
+        value = float(value)
     now = datetime.now(UTC)
     data = ua.DataValue(
         ua.Variant(value, kind),

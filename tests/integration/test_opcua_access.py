@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,25 +40,25 @@ async def make_pair(folder: Path, name: str) -> None:
     await setup_self_signed_certificate(key, certificate, uri, socket.gethostname(), BOTH_USES, {"commonName": name})
 
 
-@pytest.fixture
-async def secured(certificates: Path) -> AsyncIterator[ServerProcess]:
+@pytest.fixture(scope="module")
+def secured(certificates: Path) -> Iterator[ServerProcess]:
     """A server that takes only certificates that it trusts."""
     process = ServerProcess(
         *("--certificate", str(certificates / "server.der"), "--key", str(certificates / "server.pem")),
         *("--trusted", str(certificates / "trusted")),
     )
-    await process.start()
+    process.start_now()
     yield process
-    await process.kill()
+    process.kill_now()
 
 
-@pytest.fixture
-async def guarded() -> AsyncIterator[ServerProcess]:
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[ServerProcess]:
     """A server that knows one user."""
     process = ServerProcess("--user", "operator:secret")
-    await process.start()
+    process.start_now()
     yield process
-    await process.kill()
+    process.kill_now()
 
 
 def security(folder: Path, ours: str, server: str = "server") -> dict[str, Any]:
