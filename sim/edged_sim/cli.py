@@ -14,6 +14,7 @@ from edged import log as logs
 from edged.errors import EdgedError
 
 CONFIG_FAULT = 2
+REJECTED = 1
 TEP_ROWS_PER_SECOND = 10.0
 DESCRIPTION = """\
 A simulated glass line behind real servers, for trying edged without a plant.
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_replay(commands)
+    _add_dataset(commands)
     _add_broker(commands)
     face = commands.add_parser("face", help=argparse.SUPPRESS)
     face.set_defaults(command=_face)
@@ -99,6 +101,26 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     replay.set_defaults(command=_replay)
 
 
+def _add_dataset(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    dataset = commands.add_parser(
+        "dataset",
+        help="write training files, faster than real time",
+        description="Runs the plant through random trouble and writes DIR/features.csv and DIR/manifest.json (format: "
+        "pydoc edged_sim.dataset). Same options, same bytes. Ends with 1 when the file is too easy or too noisy to "
+        "learn from: the best rule on last values must stay below F1 0.75, the oracle below 0.98.",
+    )
+    dataset.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
+    dataset.add_argument("--hours", type=_positive, required=True, help="of plant time; about a second of work each")
+    dataset.add_argument("--seed", type=int, required=True)
+    dataset.add_argument("--profile", choices=("demo",), default="demo", help="mix of trouble (default: %(default)s)")
+    dataset.add_argument("--period-seconds", type=_whole, default=1, help="between rows (default: %(default)s)")
+    dataset.add_argument("--horizon-seconds", type=_whole, default=60, help="of the label (default: %(default)s)")
+    dataset.add_argument(
+        "--records", type=Path, metavar="FILE.jsonl", help="also single readings, as recorders keep them"
+    )
+    dataset.set_defaults(command=_dataset)
+
+
 def _add_broker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     broker = commands.add_parser(
         "broker",
@@ -114,6 +136,13 @@ def _positive(text: str) -> float:
     number = float(text)
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
     return number
 
 
@@ -171,6 +200,33 @@ def _replay(options: argparse.Namespace) -> None:
         leave_when_done=options.leave,
     )
     _run_loop(replay(recording, settings))
+
+
+def _dataset(options: argparse.Namespace) -> None:
+    from edged_sim.dataset import DatasetOptions, generate
+    from edged_sim.honesty import ORACLE_LIMIT, RULE_LIMIT
+
+    summary = generate(
+        DatasetOptions(
+            options.out,
+            options.hours,
+            options.seed,
+            options.profile,
+            options.period_seconds,
+            options.horizon_seconds,
+            options.records,
+        )
+    )
+    honesty = summary.honesty
+    print(f"rows              {summary.rows:,}, {summary.positive_share:.1%} with a defect ahead")
+    print(f"sha256            {summary.sha256}")
+    print(f"last-value rule   F1 {honesty.rule_f1:.3f}, must stay below {RULE_LIMIT} ({honesty.rule})")
+    print(f"oracle            F1 {honesty.oracle_f1:.3f}, must stay below {ORACLE_LIMIT}")
+    if honesty.accepted is None:
+        print("judgement         too few defects to judge: generate more hours")
+    elif not honesty.accepted:
+        print("judgement         rejected: too easy or too noisy to learn from")
+        sys.exit(REJECTED)
 
 
 def _broker(options: argparse.Namespace) -> None:

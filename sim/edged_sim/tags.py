@@ -246,7 +246,7 @@ TAGS: tuple[Tag, ...] = (
     ),
     Tag(
         "annealing/cooling_rate", Face.MQTT, "degC/min", 0.0, 30.0, "through the annealing range",
-        noise=0.15, warning=Band(high=6.0), critical=Band(high=7.0),
+        noise=0.3, warning=Band(high=6.0), critical=Band(high=7.0),
     ),
     _annealing("fan_1_speed", "%", 100.0, "cooling fan 1", 0.1),
     _annealing("fan_2_speed", "%", 100.0, "cooling fan 2", 0.1),
