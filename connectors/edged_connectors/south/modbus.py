@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 
@@ -16,15 +15,14 @@ from edged.log import get_logger
 from edged.ports import Connection, Connector, Reading, SignalStatus
 from edged.registry import Binding, ConnectorKind, SourceSetup
 from edged.settings import Seconds, Section
-from edged.types import NANOSECONDS_PER_MILLISECOND, Command, Quality, Sample
-from edged_connectors.south.modbus_blocks import MAX_REGISTERS, Block, plan, split
+from edged.types import Command, Sample
+from edged_connectors.south.modbus_blocks import MAX_REGISTERS, plan, split
 from edged_connectors.south.modbus_link import ILLEGAL_DATA_ADDRESS, Link, ModbusRefusal, TcpLink
+from edged_connectors.south.modbus_parts import Group, Part
 from edged_connectors.south.modbus_report import Reports
 from edged_connectors.south.modbus_schedule import Due
 from edged_connectors.south.modbus_types import (
     BIT_TABLES,
-    BitCodec,
-    BlockCodec,
     Field,
     ModbusAddress,
     WordOrder,
@@ -36,8 +34,6 @@ LIFE_SECONDS = 2.0
 """A reading comes at least so often, empty when nothing is due, for as long as the connection stands."""
 RETRY_SECONDS = 60.0
 """How often a signal whose address the device denies is tried again, on its own."""
-CLOCK_STEP_MILLISECONDS = 1000
-"""Stamps further ahead of the clock than this mean that the clock was set back: stamps follow it."""
 UNDECIDED_EXCEPTIONS = frozenset({5, 11})
 """The device is still working on it, or the gateway heard nothing from it: the write may yet be applied."""
 
@@ -66,70 +62,6 @@ class ModbusOptions(Section):
     register_writes: RegisterWrites = RegisterWrites.MULTIPLE
 
 
-class _Part:
-    """A block as it is read now, the last stamp it bore, and what was last said of it when it was refused."""
-
-    def __init__(self, block: Block, stamp: int = 0) -> None:
-        self.block = block
-        self.codec = (BitCodec if block.table in BIT_TABLES else BlockCodec)(block.start, block.fields)
-        self.paths = [field.signal.path for field in block.fields]
-        self.stamp = stamp
-        self.refused = ""
-        self.told_at = 0.0
-
-    def next_stamp(self, now: int) -> int:
-        """Source time of an answer that arrived at `now`: whole milliseconds in ns, strictly increasing."""
-        clock = now // NANOSECONDS_PER_MILLISECOND
-        ahead = self.stamp + 1 - clock
-        self.stamp = clock if ahead > CLOCK_STEP_MILLISECONDS else clock + max(ahead, 0)
-        return self.stamp * NANOSECONDS_PER_MILLISECOND
-
-    def samples(self, raw: bytes, now: int) -> list[Sample]:
-        """One sample per signal, all with the same source time."""
-        stamp = self.next_stamp(now)
-        values = self.codec.decode(raw)
-        samples = [Sample(path, value, stamp, now) for path, value in zip(self.paths, values, strict=True)]
-        if None in values:
-            for at, value in enumerate(values):
-                if value is None:
-                    fault = self.block.fields[at].fault
-                    samples[at] = Sample(self.paths[at], None, stamp, now, Quality.BAD, fault)
-        return samples
-
-    def refusals(self, reason: str, now: int) -> list[Sample]:
-        """One BAD sample per signal."""
-        stamp = self.next_stamp(now)
-        return [Sample(path, None, stamp, now, Quality.BAD, reason) for path in self.paths]
-
-
-@dataclass(slots=True)
-class _Group:
-    """Everything that is read with one period; `denied` are single fields, by the second they are due again."""
-
-    due: Due
-    parts: list[_Part]
-    denied: dict[_Part, float] = field(default_factory=dict)
-
-    def holds(self, part: _Part) -> bool:
-        return part in self.denied or any(part is other for other in self.parts)
-
-    def replace(self, part: _Part, smaller: list[_Part]) -> None:
-        at = self.parts.index(part)
-        self.parts[at : at + 1] = smaller
-
-    def deny(self, part: _Part, until: float) -> None:
-        if part not in self.denied:
-            self.parts.remove(part)
-        self.denied[part] = until
-
-    def restore(self, part: _Part) -> None:
-        """The field is back: joined with its neighbours again."""
-        del self.denied[part]
-        stamp = max([part.stamp, *(other.stamp for other in self.parts)])
-        fields = [*part.block.fields, *(one for other in self.parts for one in other.block.fields)]
-        self.parts = [_Part(block, stamp) for block in plan(fields)]
-
-
 class ModbusConnector:
     """One device. Requests take turns; whoever asks directly waits for no more than the request in flight."""
 
@@ -145,7 +77,7 @@ class ModbusConnector:
         self._fields = [_field(binding, options) for binding in setup.bindings]
         self._writable = {field.signal.path: field for field in self._fields if field.signal.writable}
         self._reports = Reports(self._fields, options.heartbeat_seconds)
-        self._groups: list[_Group] = []
+        self._groups: list[Group] = []
         self._ready: list[Sample] = []
 
     @property
@@ -206,7 +138,7 @@ class ModbusConnector:
         """Closes the connection."""
         self._link.close()
 
-    def _arrange(self) -> list[_Group]:
+    def _arrange(self) -> list[Group]:
         options = self._options
         by_period: dict[int, list[Field]] = {}
         for one in self._fields:
@@ -214,9 +146,10 @@ class ModbusConnector:
         now = self._clock.monotonic()
         groups = []
         for milliseconds, fields in sorted(by_period.items()):
-            blocks = plan(fields, max_gap=options.max_gap_registers, max_registers=options.max_registers_per_request)
+            most = options.max_registers_per_request
+            blocks = plan(fields, max_gap=options.max_gap_registers, max_registers=most)
             period = milliseconds / 1000.0
-            groups.append(_Group(Due(period, now + period), [_Part(block) for block in blocks]))
+            groups.append(Group(Due(period, now + period), [Part(block) for block in blocks], most))
         return groups
 
     async def _read_due(self) -> None:
@@ -238,17 +171,17 @@ class ModbusConnector:
                     raise
                 return
 
-    def _advance(self, group: _Group, now: float) -> None:
+    def _advance(self, group: Group, now: float) -> None:
         first = group.due.overruns == 0
         if group.due.advance(now) and first:
             log.warning("poll_overrun", source=self._name, period_seconds=group.due.period)
 
-    async def _read_part(self, group: _Group, part: _Part) -> None:
+    async def _read_part(self, group: Group, part: Part) -> None:
         async with self._turn:
             if group.holds(part):
                 await self._fetch(group, part, everything=False)
 
-    async def _fetch(self, group: _Group, part: _Part, *, everything: bool) -> None:
+    async def _fetch(self, group: Group, part: Part, *, everything: bool) -> None:
         """Reads one block, or its pieces when the device denies some address in it."""
         block = part.block
         try:
@@ -258,7 +191,7 @@ class ModbusConnector:
             if not smaller:
                 self._refuse(group, part, refusal, everything=everything)
                 return
-            parts = [_Part(piece, part.stamp) for piece in smaller]
+            parts = [Part(piece, part.stamp) for piece in smaller]
             group.replace(part, parts)
             for piece in parts:
                 await self._fetch(group, piece, everything=everything)
@@ -276,7 +209,7 @@ class ModbusConnector:
         if part in group.denied:
             group.restore(part)
 
-    def _refuse(self, group: _Group, part: _Part, refusal: ModbusRefusal, *, everything: bool) -> None:
+    def _refuse(self, group: Group, part: Part, refusal: ModbusRefusal, *, everything: bool) -> None:
         """The block's signals are BAD: said when it begins, when asked for, and once a heartbeat."""
         now = self._clock.monotonic()
         reason = str(refusal)

@@ -192,7 +192,7 @@ async def test_denied_addresses_are_isolated_and_the_rest_goes_on(bad: set[int])
 
 
 async def test_a_denied_address_is_tried_again_each_minute_and_comes_back() -> None:
-    rig = Rig(row(3), period_milliseconds=1000)
+    rig = Rig(row(6), period_milliseconds=1000, max_registers_per_request=4)
     rig.link.denied = {1}
     await rig.connector.connect()
     first = await rig.read_for(RETRY_SECONDS + 1.5)
@@ -202,7 +202,7 @@ async def test_a_denied_address_is_tried_again_each_minute_and_comes_back() -> N
     samples = await rig.read_for(RETRY_SECONDS + 10)
     assert of(samples, 1)[0].quality == Quality.GOOD
     assert len(of(samples, 1)) >= 8
-    assert rig.link.reads[-1] == (Table.HOLDING, 0, 3)
+    assert rig.link.reads[-2:] == [(Table.HOLDING, 0, 4), (Table.HOLDING, 4, 2)]
 
 
 async def test_a_failing_block_turns_bad_once_and_good_again() -> None:
