@@ -92,8 +92,8 @@ class PrimaryHost:
         return True
 
     def doubt(self, now: int) -> Doubt | None:
-        """The span to send again, once, when the host is there."""
-        if self._since is None or self.state != HostState.ONLINE:
+        """The span to send again, once; asked for early, because what is confirmed is not kept for long."""
+        if self._since is None:
             return None
         since, self._since = self._since, None
         return Doubt(since, now)

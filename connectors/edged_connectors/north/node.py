@@ -181,6 +181,7 @@ class SparkplugNode:
             await self._send_doubtful_again()
             await self._outflow.round()
             await self._outflow.rest()
+        await self._send_doubtful_again()
         raise HostAway(f"primary host {self._settings.primary_host} went offline")
 
     async def _await_host(self) -> None:
@@ -188,6 +189,7 @@ class SparkplugNode:
         patience = None if len(self._settings.brokers) == 1 else HOST_WAIT_SECONDS
         deadline = None if patience is None else self._clock.monotonic() + patience
         while not self._host.ready:
+            await self._send_doubtful_again()
             if deadline is not None and self._clock.monotonic() >= deadline:
                 raise HostAway(f"primary host {self._settings.primary_host} is not online there")
             await self._clock.sleep(self._settings.publish_period_seconds)
@@ -204,12 +206,12 @@ class SparkplugNode:
         self._birth_counter.inc()
 
     async def _send_doubtful_again(self) -> None:
-        """What the broker confirmed while the host was perhaps gone already becomes backlog."""
+        """What the broker confirmed while the host was perhaps gone already becomes backlog, to be sent on its return."""
         doubt = self._host.doubt(self._clock.now())
-        if doubt is not None:
-            batches = await self._sink.unconfirm(doubt.since, doubt.until)
+        batches = await self._sink.unconfirm(doubt.since, doubt.until) if doubt is not None else 0
+        if batches:
             self._outflow.sent_again += batches
-            log.info("sent_again_for_host", batches=batches)
+            log.info("host_may_have_missed", batches=batches)
 
     def _part_from_host(self) -> None:
         now = self._clock.now()

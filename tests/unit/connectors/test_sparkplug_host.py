@@ -82,24 +82,28 @@ def test_a_leftover_legacy_message_does_not_overrule_the_modern_form() -> None:
     assert made.ready
 
 
-def test_data_of_twice_the_keep_alive_before_the_death_is_in_doubt() -> None:
+def test_data_of_twice_the_keep_alive_before_the_death_is_in_doubt_at_once() -> None:
     made = host()
     made.hear(MODERN, modern(online=True, timestamp=10), retained=True, now=at(0))
+    assert made.doubt(at(1)) is None
     made.hear(MODERN, modern(online=False, timestamp=10), retained=False, now=at(100))
-    assert made.doubt(at(101)) is None
-    made.lost(at(101))
-    made.connected()
-    made.hear(MODERN, modern(online=False, timestamp=10), retained=True, now=at(102))
-    made.hear(MODERN, modern(online=True, timestamp=200), retained=False, now=at(200))
-    assert made.doubt(at(201)) == Doubt(at(100) - WINDOW, at(201))
-    assert made.doubt(at(202)) is None
+    assert made.doubt(at(101)) == Doubt(at(100) - WINDOW, at(101))
+    assert made.doubt(at(102)) is None
 
 
 def test_the_same_with_the_legacy_form() -> None:
     made = host()
     made.hear(LEGACY, b"ONLINE", retained=True, now=at(0))
     made.hear(LEGACY, b"OFFLINE", retained=False, now=at(100))
-    made.hear(LEGACY, b"ONLINE", retained=False, now=at(150))
+    assert made.doubt(at(101)) == Doubt(at(100) - WINDOW, at(101))
+
+
+def test_a_death_found_on_the_next_connection_counts_from_the_last_sight() -> None:
+    made = host()
+    made.hear(MODERN, modern(online=True, timestamp=10), retained=True, now=at(0))
+    made.lost(at(100))
+    made.connected()
+    made.hear(MODERN, modern(online=False, timestamp=10), retained=True, now=at(150))
     assert made.doubt(at(151)) == Doubt(at(100) - WINDOW, at(151))
 
 
