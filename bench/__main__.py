@@ -10,6 +10,7 @@ COMMANDS = {
     "check": ("bench.checker", "compares the plant's journals with the hub's rows"),
     "drill": ("bench.drill", "breaks one thing (or all, one after the other) and counts what was lost"),
     "throughput": ("bench.throughput", "CPU per value against the floor script, and source-to-hub latency"),
+    "ingest": ("bench.ingest", "rows/s and CPU per row of the hub's ingest against plain SQLite"),
     "memory": ("bench.memory", "memory slope over time"),
     "environment": ("bench.environment", "says which real servers are here; fails in CI when one is missing"),
     "all": ("bench.every", "every benchmark, one after the other"),
