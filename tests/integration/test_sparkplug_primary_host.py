@@ -63,7 +63,7 @@ async def test_births_wait_offline_stores_and_the_doubtful_is_sent_again(tmp_pat
             await host.until(lambda: bench.node.status().host == HostState.OFFLINE)
             await asyncio.sleep(SETTLE_SECONDS)
             assert len(host.of("NBIRTH")) == 1
-            assert bench.sink.depth(Lane.PROCESS) == 1
+            assert bench.sink.depth(Lane.PROCESS) == 3
             heard_before = len(host.heard)
 
             await speak(host, True, 2)

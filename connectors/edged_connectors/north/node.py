@@ -206,7 +206,7 @@ class SparkplugNode:
         self._birth_counter.inc()
 
     async def _send_doubtful_again(self) -> None:
-        """What the broker confirmed while the host was perhaps gone already becomes backlog, to be sent on its return."""
+        """What the broker confirmed while the host was perhaps gone becomes backlog, to be sent on its return."""
         doubt = self._host.doubt(self._clock.now())
         batches = await self._sink.unconfirm(doubt.since, doubt.until) if doubt is not None else 0
         if batches:
