@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from edged.types import (
     Limits,
     Priority,
     Proposal,
+    Refused,
     Sample,
     Seal,
     Signal,
@@ -150,7 +152,6 @@ class Rig:
     advisory: bool = False
     belt: float = 150.0
     limits: Sequence[Limits] = (BELT_LIMITS,)
-    handovers: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.clock = SteppingClock()
@@ -206,6 +207,29 @@ class Rig:
             except asyncio.CancelledError:
                 return True
         return False
+
+    def step_beside(self, cycles: int) -> None:
+        """A second daemon tries to control the same line, turn by turn with the first."""
+        second = self.build()
+        for _ in range(cycles):
+            finish(second.step(self.loop.name))
+            self.step()
+        second.close()
+
+    def heal(self) -> None:
+        """Everything at the plant and on the box is well again."""
+        plc = self.plc
+        plc.overrides.clear()
+        plc.write_faults.clear()
+        plc.offline, plc.go_dark_after_write, plc.clamp_high = False, False, math.inf
+        self.road.full = False
+
+    def hand_over(self, target: Mode) -> Refused | None:
+        """A person asks for a mode; the journal tells when it was granted."""
+        refused = self.control.request_mode(self.loop.name, target, "anna")
+        if refused is None:
+            self.plc.note_handover()
+        return refused
 
     def wish(self, value: float, source: str = "operator", signal: str = BELT, seconds: float = 60.0) -> Any:
         """Somebody outside wants the belt elsewhere."""

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
 
 from edged.clock import VirtualClock
 from edged.errors import SourceLost, WriteFailed, WriteUnknown
@@ -28,6 +29,8 @@ NOMINAL_PRODUCT = 600.0
 """Thickness in mm times belt speed in m/min."""
 
 REQUEST_SECONDS = 0.002
+BELT_RANGE = 200.0
+THICKNESS_RANGE = 20.0
 
 
 class WriteFault(StrEnum):
@@ -67,6 +70,25 @@ class WriteEntry:
     read: ReadEntry | None
 
 
+@dataclass(frozen=True)
+class BeatEntry:
+    """One heartbeat that was written."""
+
+    time: float
+    by: str
+    count: int
+
+
+@dataclass(frozen=True)
+class HandoverEntry:
+    """A person gave the output to control: asked for a mode, or for a value."""
+
+    time: float
+
+
+Entry: TypeAlias = ReadEntry | WriteEntry | BeatEntry | HandoverEntry
+
+
 @dataclass
 class Override:
     """What reads of one signal answer instead of the truth."""
@@ -93,18 +115,33 @@ class SimulatedPlc:
     write_faults: deque[WriteFault] = field(default_factory=deque)
     clamp_high: float = 1e9
     offline: bool = False
-    reads: list[ReadEntry] = field(default_factory=list)
-    writes: list[WriteEntry] = field(default_factory=list)
-    beats: list[tuple[float, str, int]] = field(default_factory=list)
+    journal: list[Entry] = field(default_factory=list)
     overtaking_value: float = 160.0
     go_dark_after_write: bool = False
     on_write: Callable[[], object] | None = None
 
     def __post_init__(self) -> None:
+        self.first_belt = self.belt
         delay = round(DELAY_SECONDS / STEP_SECONDS)
         self._ribbon = deque([self.product / self.belt] * delay, maxlen=delay)
         self.thickness = self.product / self.belt
         self._noise_at = 0
+        self._last_read: dict[str, ReadEntry] = {}
+        self._last_stamp: dict[str, tuple[int, int]] = {}
+
+    @property
+    def writes(self) -> list[WriteEntry]:
+        """Every write that reached the PLC, from whomever."""
+        return [entry for entry in self.journal if isinstance(entry, WriteEntry)]
+
+    @property
+    def beats(self) -> list[BeatEntry]:
+        """Every heartbeat."""
+        return [entry for entry in self.journal if isinstance(entry, BeatEntry)]
+
+    def note_handover(self) -> None:
+        """Keeps in the journal that a person gave the output to control."""
+        self.journal.append(HandoverEntry(self.clock.monotonic()))
 
     def advance(self, seconds: float) -> None:
         """Moves time on; the ribbon follows the belt after delay and lag."""
@@ -145,7 +182,7 @@ class SimulatedPlc:
             raise WriteFailed("the command has expired")
         if command.signal == HEARTBEAT:
             self.heartbeat = int(command.value)
-            self.beats.append((self.clock.monotonic(), daemon, self.heartbeat))
+            self.journal.append(BeatEntry(self.clock.monotonic(), daemon, self.heartbeat))
             return
         assert command.signal == BELT
         self._accept_belt(daemon, command.value)
@@ -176,26 +213,28 @@ class SimulatedPlc:
         self._journal(value if wanted is None else wanted, by, applied=True, before=before)
 
     def _journal(self, value: float, by: str, *, applied: bool, before: float | None = None) -> None:
-        read = next((read for read in reversed(self.reads) if read.by == by), None)
+        read = self._last_read.get(by)
         start = self.belt if before is None else before
-        self.writes.append(WriteEntry(self.clock.monotonic(), by, value, applied, start, self.belt, read))
+        self.journal.append(WriteEntry(self.clock.monotonic(), by, value, applied, start, self.belt, read))
 
     def _note_read(self, daemon: str, found: dict[str, Sample]) -> None:
         now, belt, thickness = self.clock.monotonic(), found[BELT], found.get(THICKNESS)
-        last = next((read for read in reversed(self.reads) if read.by == daemon), None)
-        whole = thickness is not None
+        last, whole = self._last_read.get(daemon), thickness is not None
         conditions = [found.get(signal) for signal in (REMOTE, PERMISSIVE, RUNNING)]
-        self.reads.append(
-            ReadEntry(
-                time=now,
-                by=daemon,
-                belt=_number(belt),
-                whole=whole,
-                whole_time=now if whole else (last.whole_time if last else -1e9),
-                thickness_good=_is_good(thickness) if whole else last is not None and last.thickness_good,
-                permitted=all(map(_is_given, conditions)) if whole else last is not None and last.permitted,
-            )
+        stamp, received = self._last_stamp.get(daemon, (0, 0))
+        late = belt.source_time < stamp and belt.receive_time >= received
+        self._last_stamp[daemon] = (belt.source_time, belt.receive_time)
+        read = ReadEntry(
+            time=now,
+            by=daemon,
+            belt=None if late else _number(belt, BELT_RANGE),
+            whole=whole,
+            whole_time=now if whole else (last.whole_time if last else -1e9),
+            thickness_good=_is_good(thickness) if whole else last is not None and last.thickness_good,
+            permitted=all(map(_is_given, conditions)) if whole else last is not None and last.permitted,
         )
+        self._last_read[daemon] = read
+        self.journal.append(read)
 
     def _sample(self, signal: str) -> Sample:
         now = self.clock.now()
@@ -229,6 +268,10 @@ class Interruption:
     def arm(self, waits: int, *, late: bool) -> None:
         """The daemon dies at its `waits`-th wait from now; `late` lets the effect happen first."""
         self._left, self._late = waits, late
+
+    def disarm(self) -> None:
+        """The daemon lives."""
+        self._left = None
 
     def before(self) -> None:
         """Called where a wait begins."""
@@ -280,13 +323,13 @@ def _is_given(condition: Sample | None) -> bool:
     return condition is not None and condition.quality == Quality.GOOD and condition.value == 1
 
 
-def _number(sample: Sample) -> float | None:
+def _number(sample: Sample, highest: float) -> float | None:
+    """The value, if it is good and within the range 0..highest of its signal."""
     value = sample.value
     if sample.quality != Quality.GOOD or isinstance(value, str) or value is None or not is_finite(value):
         return None
-    return float(value)
+    return float(value) if 0.0 <= value <= highest else None
 
 
 def _is_good(sample: Sample | None) -> bool:
-    value = None if sample is None else _number(sample)
-    return value is not None and 0.0 <= value <= 20.0
+    return sample is not None and _number(sample, THICKNESS_RANGE) is not None

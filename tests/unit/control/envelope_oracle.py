@@ -1,0 +1,153 @@
+"""Judges control by the PLC's own journal alone. It shares no code with control and imports nothing from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.unit.control.simulated_plc import BeatEntry, Entry, HandoverEntry, ReadEntry, WriteEntry
+
+ROUNDING = 1e-4
+"""float32 registers near 200 are 1.5e-5 apart."""
+
+NOTICEABLE = 0.0101
+"""What the loop's readback tolerance hides from it, float32 included."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What must hold, in the words of the plant."""
+
+    low: float = 50.0
+    high: float = 200.0
+    rate_per_second: float = 20.0 / 60.0
+    credit_seconds: float = 2.0
+    approval_threshold: float = 50.0
+    readback_age_seconds: float = 1.0
+    process_value_age_seconds: float = 3.0
+
+
+class Violation(AssertionError):
+    """A command left the envelope."""
+
+
+@dataclass
+class _Daemon:
+    """What one run of a daemon has seen and done, as far as the PLC can tell."""
+
+    expected: float | None = None
+    changed_at: float = -math.inf
+    must_yield: bool = False
+    whole_read: ReadEntry | None = None
+
+
+class EnvelopeOracle:
+    """Follows a journal entry by entry."""
+
+    def __init__(self, first_belt: float, envelope: Envelope) -> None:
+        self._envelope = envelope
+        self._anchors = [first_belt]
+        self._daemons: dict[str, _Daemon] = {}
+        self._writes: list[WriteEntry] = []
+        self._last_foreign = -math.inf
+        self._yielded = ""
+        self._read = 0
+
+    def check(self, journal: Sequence[Entry]) -> None:
+        """Judges what is new in the journal. Raises Violation."""
+        for entry in journal[self._read :]:
+            match entry:
+                case ReadEntry():
+                    self._see_read(entry)
+                case WriteEntry() if entry.by.startswith("daemon"):
+                    self._judge(entry)
+                case WriteEntry():
+                    self._anchors.append(entry.after)
+                    self._last_foreign = entry.time
+                case BeatEntry():
+                    self._judge_beat(entry)
+                case HandoverEntry():
+                    self._yielded = ""
+                    for daemon in self._daemons.values():
+                        daemon.must_yield = False
+        self._read = len(journal)
+
+    def _see_read(self, read: ReadEntry) -> None:
+        daemon = self._daemons.setdefault(read.by, _Daemon())
+        if daemon.must_yield:  # it lived on after it had seen the change
+            self._yielded, daemon.must_yield = f"{read.by} saw a foreign change before {read.time}", False
+        if not read.whole:
+            return
+        daemon.whole_read = read
+        if read.belt is None:
+            return
+        if daemon.expected is not None and abs(read.belt - daemon.expected) <= NOTICEABLE:
+            return
+        daemon.must_yield = daemon.expected is not None and read.permitted
+        daemon.expected, daemon.changed_at = read.belt, read.time
+
+    def _judge(self, write: WriteEntry) -> None:
+        self._judge_value(write)
+        self._judge_freshness(write)
+        self._judge_step(write)
+        self._judge_pairs(write)
+        if self._yielded:
+            raise Violation(f"{self._yielded}, and nobody handed the output over before {write}")
+        others = [index for index, earlier in enumerate(self._writes) if earlier.by != write.by]
+        ours = [index for index, earlier in enumerate(self._writes) if earlier.by == write.by]
+        if others and ours and ours[0] < others[-1]:
+            raise Violation(f"two writers at once: {write}")
+        if write.applied:
+            self._daemons[write.by].expected = write.after
+        self._writes.append(write)
+
+    def _judge_value(self, write: WriteEntry) -> None:
+        envelope = self._envelope
+        if not math.isfinite(write.value):
+            raise Violation(f"not finite: {write}")
+        if not envelope.low <= write.value <= envelope.high:
+            raise Violation(f"outside the absolute limits: {write}")
+        if min(abs(write.value - anchor) for anchor in self._anchors) > envelope.approval_threshold + ROUNDING:
+            raise Violation(f"further than the approval threshold from all that others brought in: {write}")
+
+    def _judge_freshness(self, write: WriteEntry) -> None:
+        read, envelope = write.read, self._envelope
+        if read is None or read.belt is None:
+            raise Violation(f"written without a good readback: {write}")
+        if write.time - read.time > envelope.readback_age_seconds:
+            raise Violation(f"written on an old readback: {write}")
+        if not read.thickness_good or write.time - read.whole_time > envelope.process_value_age_seconds:
+            raise Violation(f"written without a good process value: {write}")
+        if not read.permitted or write.time - read.whole_time > envelope.readback_age_seconds:
+            raise Violation(f"written without permission: {write}")
+        if not envelope.low <= read.belt <= envelope.high:
+            raise Violation(f"written although the present value is outside the limits: {write}")
+
+    def _judge_step(self, write: WriteEntry) -> None:
+        """A step is measured from the readback; after a foreign change credit starts at zero."""
+        assert write.read is not None
+        assert write.read.belt is not None
+        since = self._daemons[write.by].changed_at
+        seconds = min(self._envelope.credit_seconds, write.time - since)
+        if abs(write.value - write.read.belt) > self._envelope.rate_per_second * seconds + ROUNDING:
+            raise Violation(f"more than {seconds:.3f} s of rate at once: {write}")
+
+    def _judge_pairs(self, write: WriteEntry) -> None:
+        """Rate between any two of our writes, however far apart; across runs as long as nobody came between."""
+        for earlier in self._writes:
+            if earlier.by != write.by:
+                taken = earlier.applied and abs(earlier.after - earlier.value) <= ROUNDING
+                if not taken or self._last_foreign >= earlier.time:
+                    continue
+            allowed = self._envelope.rate_per_second * (write.time - earlier.time)
+            if abs(write.value - earlier.value) > allowed + ROUNDING:
+                raise Violation(f"rate between {earlier} and {write}")
+
+    def _judge_beat(self, beat: BeatEntry) -> None:
+        daemon = self._daemons.get(beat.by)
+        if daemon is None or daemon.whole_read is None:
+            raise Violation(f"a heartbeat without a cycle before it: {beat}")
+        if daemon.whole_read.belt is None or not daemon.whole_read.thickness_good:
+            raise Violation(f"a heartbeat after a cycle that read nothing good: {beat}")
+        daemon.whole_read = None

@@ -1,0 +1,156 @@
+"""No sequence of faults, people and restarts makes a command leave the envelope: judged by the PLC's own journal."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from edged.types import Quality, Refused
+from edged_control.gate import Mode
+from tests.unit.control.envelope_oracle import Envelope, EnvelopeOracle
+from tests.unit.control.rig import Rig, narrower
+from tests.unit.control.simulated_plc import (
+    BELT,
+    PERMISSIVE,
+    REMOTE,
+    RUNNING,
+    THICKNESS,
+    Override,
+    WriteFault,
+)
+
+COMMANDS_PER_RULE = 10
+RULES_PER_EXAMPLE = 10
+EXAMPLES = 400
+
+bad_values: st.SearchStrategy[Any] = st.sampled_from(
+    [math.nan, math.inf, -math.inf, None, 1e30, -1e30, 0.0, 20.0, 25.0, True, "text"]
+)
+qualities = st.sampled_from([Quality.GOOD, Quality.GOOD, Quality.UNCERTAIN, Quality.BAD])
+shifts = st.sampled_from([0, 0, -3_600_000_000_000, 3_600_000_000_000, -1])
+overrides = st.builds(Override, bad_values | st.floats(3.0, 5.0), qualities, shifts)
+
+commands: st.SearchStrategy[tuple[str, Any]] = st.one_of(
+    st.tuples(st.just("step"), st.integers(1, 4)),
+    st.tuples(st.just("step"), st.integers(1, 4)),
+    st.tuples(st.just("step"), st.integers(4, 12)),
+    st.tuples(st.just("product"), st.floats(400.0, 900.0)),
+    st.tuples(st.just("thickness"), overrides),
+    st.tuples(st.just("readback"), st.builds(Override, bad_values | st.floats(40.0, 210.0), qualities, shifts)),
+    st.tuples(st.just("permissive"), st.tuples(st.sampled_from([REMOTE, PERMISSIVE, RUNNING]), overrides)),
+    st.tuples(st.just("heal"), st.none()),
+    st.tuples(st.just("heal"), st.none()),
+    st.tuples(st.just("write fault"), st.sampled_from(WriteFault)),
+    st.tuples(st.just("dark after write"), st.none()),
+    st.tuples(st.just("clamp"), st.floats(100.0, 220.0)),
+    st.tuples(st.just("offline"), st.booleans()),
+    st.tuples(st.just("operate"), st.floats(30.0, 210.0)),
+    st.tuples(st.just("nudge"), st.floats(-5.0, 5.0)),
+    st.tuples(st.just("operate while deciding"), st.floats(-5.0, 5.0)),
+    st.tuples(st.just("reboot"), st.none()),
+    st.tuples(st.just("request"), st.sampled_from([Mode.MANUAL, Mode.AUTOMATIC, Mode.AUTOMATIC])),
+    st.tuples(st.just("wish"), st.one_of(bad_values, st.floats(), st.floats(140.0, 170.0))),
+    st.tuples(st.just("wall clock"), st.sampled_from([-86_400.0, 86_400.0])),
+    st.tuples(st.just("stop"), st.sampled_from([0.5, 30.0, 300.0])),
+    st.tuples(st.just("slow commit"), st.sampled_from([0.3, 0.9, 1.5, 30.0])),
+    st.tuples(st.just("full disk"), st.booleans()),
+    st.tuples(st.just("restart"), st.none()),
+    st.tuples(st.just("die"), st.tuples(st.integers(1, 12), st.booleans())),
+    st.tuples(st.just("second daemon"), st.integers(1, 4)),
+)
+
+
+def _operate_while_deciding(rig: Rig, move: float) -> None:
+    rig.road.on_record = lambda: rig.plc.operate(rig.plc.belt + move)
+    rig.step()
+    rig.road.on_record = None
+
+
+def _commit_slowly(rig: Rig, seconds: float) -> None:
+    rig.road.commit_seconds = seconds
+    rig.step()
+    rig.road.commit_seconds = 0.005
+
+
+def _die(rig: Rig, when: tuple[int, bool]) -> None:
+    rig.interruption.arm(when[0], late=when[1])
+    if rig.step_until_death(4):
+        rig.restart()
+    rig.interruption.disarm()
+
+
+def _wish(rig: Rig, value: Any) -> None:
+    if not isinstance(rig.wish(value), Refused):
+        rig.plc.note_handover()
+
+
+def _heal(rig: Rig, _: None) -> None:
+    rig.heal()
+    rig.step(4)
+
+
+DOINGS: dict[str, Callable[[Rig, Any], object]] = {
+    "step": Rig.step,
+    "product": lambda rig, product: setattr(rig.plc, "product", product),
+    "thickness": lambda rig, override: rig.plc.overrides.update({THICKNESS: override}),
+    "readback": lambda rig, override: rig.plc.overrides.update({BELT: override}),
+    "permissive": lambda rig, override: rig.plc.overrides.update([override]),
+    "heal": _heal,
+    "write fault": lambda rig, fault: rig.plc.write_faults.append(fault),
+    "dark after write": lambda rig, _: setattr(rig.plc, "go_dark_after_write", True),
+    "clamp": lambda rig, high: setattr(rig.plc, "clamp_high", high),
+    "offline": lambda rig, offline: setattr(rig.plc, "offline", offline),
+    "operate": lambda rig, value: rig.plc.operate(value),
+    "nudge": lambda rig, move: rig.plc.operate(rig.plc.belt + move),
+    "operate while deciding": _operate_while_deciding,
+    "reboot": lambda rig, _: rig.plc.reboot(),
+    "request": Rig.hand_over,
+    "wish": _wish,
+    "wall clock": lambda rig, seconds: rig.clock.jump(seconds),
+    "stop": lambda rig, seconds: rig.plc.advance(seconds),
+    "slow commit": _commit_slowly,
+    "full disk": lambda rig, full: setattr(rig.road, "full", full),
+    "restart": lambda rig, _: rig.restart(),
+    "die": _die,
+    "second daemon": Rig.step_beside,
+}
+
+
+class Plant(RuleBasedStateMachine):
+    """One plant, its daemons and everybody who interferes."""
+
+    @initialize(belt=st.sampled_from([60.0, 120.0, 150.0, 195.0]), threshold=st.sampled_from([5.0, 50.0]))
+    def begin(self, belt: float, threshold: float) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.rig = Rig(Path(self.folder.name), belt=belt, limits=(narrower(approval_threshold=threshold),))
+        self.rig.plc.product = 4.0 * belt
+        self.oracle = EnvelopeOracle(belt, Envelope(approval_threshold=threshold))
+        self.rig.step(4)
+
+    @rule(drawn=st.lists(commands, min_size=COMMANDS_PER_RULE, max_size=COMMANDS_PER_RULE))
+    def interfere(self, drawn: list[tuple[str, Any]]) -> None:
+        for name, argument in drawn:
+            DOINGS[name](self.rig, argument)
+        self.oracle.check(self.rig.plc.journal)
+
+    def teardown(self) -> None:
+        if hasattr(self, "rig"):
+            self.rig.control.close()
+            self.folder.cleanup()
+
+
+TestPlant = Plant.TestCase
+TestPlant.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=RULES_PER_EXAMPLE,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+)
