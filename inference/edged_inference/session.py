@@ -38,7 +38,7 @@ class OnnxScorer:
         self._width = len(bundle.manifest.inputs)
         try:
             self._session: Any = onnxruntime.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
-        except (RuntimeError, ValueError, onnxruntime.capi.onnxruntime_pybind11_state.Fail) as fault:
+        except _refusals() as fault:
             raise ModelRefused(f"{self._name}: onnxruntime refuses it: {fault}") from fault
         self._input = self._session.get_inputs()[0].name
         self._check_width()
@@ -58,3 +58,11 @@ class OnnxScorer:
         shape = self._session.get_inputs()[0].shape
         if len(shape) != 2 or shape[1] != self._width or len(self._session.get_outputs()) <= PROBABILITY_OUTPUT:
             raise ModelRefused(f"{self._name}: the graph takes {shape}, the manifest lists {self._width} inputs")
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises for a graph that it does not take: it has one class per status, without a common base."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
+    return (RuntimeError, ValueError, *(getattr(state, name) for name in names))
