@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from edged.types import NANOSECONDS_PER_SECOND, Quality
+from edged_connectors.south.status import SourceState
 from tests.integration.opcua_rig import NAMESPACE, ServerProcess, setup_of, signal_of
 from tests.integration.recording_road import RecordingRoad
 from tests.integration.source_at_work import counters, fresh, good, missing_steps, running
 
 RETURN_SECONDS = 5.0
+STOP_SECONDS = 4.0
 COUNTERS = ("--counters", "20", "--period-seconds", "0.05")
 
 
@@ -132,3 +134,23 @@ async def test_a_server_that_is_away_at_the_start_is_found_when_it_comes(tmp_pat
             assert await fresh(road) < RETURN_SECONDS
         finally:
             await process.kill()
+
+
+async def test_a_stop_while_connecting_to_a_stalled_server_leaves_nothing_behind(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    server.stall()
+    road = RecordingRoad()
+    async with running(setup_of(server.endpoint, counters(3), tmp_path), road) as runner:
+        await asyncio.sleep(0.5)
+        assert runner.status().state is SourceState.CONNECTING
+    assert not road.samples
+
+
+async def test_a_stop_while_the_server_is_stalled_is_bounded(server: ServerProcess, tmp_path: Path) -> None:
+    road = RecordingRoad()
+    async with running(setup_of(server.endpoint, counters(3), tmp_path), road):
+        await road.until(lambda: good(road) > 0)
+        server.stall()
+        started = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - started < STOP_SECONDS

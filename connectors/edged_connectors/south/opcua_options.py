@@ -33,6 +33,8 @@ class SecurityPolicy(StrEnum):
 
     NONE = "None"
     BASIC256SHA256 = "Basic256Sha256"
+    AES128 = "Aes128Sha256RsaOaep"
+    AES256 = "Aes256Sha256RsaPss"
 
 
 class SecurityMode(StrEnum):
