@@ -10,11 +10,12 @@ from pathlib import Path
 
 from edged import __version__
 from edged.clock import SystemClock
-from edged.errors import ConfigError, EdgedError
+from edged.errors import ConfigError, EdgedError, MissingLibrary
 from edged.log import configure
 from edged_hub.app import open_store, run, write_secret
 from edged_hub.identities import new_identity
 from edged_hub.models import iso_time
+from edged_hub.recipes import RECIPES
 from edged_hub.settings import DEFAULT_DATA, DEFAULT_HOST, DEFAULT_PORT, HubServerSettings
 from edged_hub.sqlite_store import FILE_NAME
 from edged_hub.store import Identity, IdentityKind, Role
@@ -53,6 +54,14 @@ example:
 
 Prints the token once; the hub keeps only a hash of it. Adding a user again replaces the token.
 """
+TRAIN_EXAMPLE = """\
+example:
+  edged-sim dataset --out run/dataset --hours 12 --seed 7
+  edged-hub train --profile demo --data run/dataset --out configs/models/defect_risk
+
+The same files give the same model, byte for byte. The bundle (model.onnx and manifest.json) is what a line's
+configuration names under `models`. Needs the extra `train`.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--role", choices=[Role.VIEWER.value, Role.ENGINEER.value], default=Role.VIEWER.value)
     _add_data(add)
     add.set_defaults(command=_add_user)
+    training = _command(commands, "train", "trains a model on files and writes its bundle", TRAIN_EXAMPLE)
+    training.add_argument("--profile", choices=sorted(RECIPES), default="demo")
+    training.add_argument("--data", type=Path, required=True, metavar="DIR", help="written by `edged-sim dataset`")
+    training.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder")
+    training.add_argument("--trained", metavar="DATE", help="date for the manifest (default: today)")
+    training.set_defaults(command=_train)
     status = _command(commands, "status", "what the hub holds, read from its file", "")
     _add_data(status)
     status.set_defaults(command=_status)
@@ -158,6 +173,21 @@ async def _keep(data_directory: Path, identity: Identity) -> None:
         await store.put_identity(identity)
     finally:
         await store.close()
+
+
+def _train(options: argparse.Namespace) -> int:
+    try:
+        from edged_hub.training import train, write_bundle
+    except ModuleNotFoundError as fault:
+        raise MissingLibrary(str(fault.name), "train") from fault
+    today = iso_time(SystemClock().now())[:10]
+    trained = train(options.data, options.profile, options.trained or today, lambda step: print(f"train: {step}"))
+    write_bundle(trained, options.out)
+    manifest = trained.manifest
+    for name, value in manifest.metrics.items():
+        print(f"  {name:<18} {value}")
+    print(f"train: {manifest.name} {manifest.version} is in {options.out}, sha256 {manifest.sha256[:12]}...")
+    return 0
 
 
 def _status(options: argparse.Namespace) -> int:
