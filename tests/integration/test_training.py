@@ -1,4 +1,4 @@
-"""From simulated plant to model bundle by the documented commands: reproducible, honest, fit for the edge (GLS21, GLS22)."""
+"""From simulated plant to model bundle by the documented commands: reproducible and honest (GLS21, GLS22)."""
 
 from __future__ import annotations
 
