@@ -11,7 +11,6 @@ import orjson
 from edged import __version__
 from edged.clock import Clock
 from edged.types import NANOSECONDS_PER_SECOND
-from edged_hub.ledger import Span
 from edged_hub.models import (
     MAX_ROWS,
     Answer,
@@ -39,7 +38,7 @@ from edged_hub.models import (
     line_name,
     status_of,
 )
-from edged_hub.store import HeldGap, HeldSample, LaneHoldings, Period, Store
+from edged_hub.store import HeldGap, HeldSample, LaneHoldings, Period, Span, Store
 
 SECONDS_PER_MINUTE = 60
 

@@ -1,76 +1,56 @@
-"""Which sequence numbers are accounted for: intervals, and what is missing between them."""
+"""The account of every lane: which sequence numbers are held, which are known to be lost, which nobody has any more."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-
-class Span(NamedTuple):
-    """Sequence numbers `first..last`, both included."""
-
-    first: int
-    last: int
+from edged.intervals import IntervalSet
+from edged.types import Lane, SeqRange
 
 
-class Intervals:
-    """A set of whole numbers kept as sorted, disjoint, never touching spans."""
+class LaneKey(NamedTuple):
+    """One numbered lane of one stream of one node."""
 
-    def __init__(self, spans: Iterable[Span] = ()) -> None:
-        self._firsts: list[int] = []
-        self._lasts: list[int] = []
-        for first, last in spans:
-            self.add(first, last)
+    node: str
+    stream: str
+    lane: Lane
 
-    def __contains__(self, number: int) -> bool:
-        place = bisect_right(self._firsts, number) - 1
-        return place >= 0 and number <= self._lasts[place]
 
-    def __len__(self) -> int:
-        """How many spans."""
-        return len(self._firsts)
+@dataclass(slots=True)
+class LaneAccount:
+    """What is known of one lane. `held` is in the ledger; `accounted` adds what was refused or given up."""
 
-    @property
-    def spans(self) -> Sequence[Span]:
-        """In ascending order."""
-        return [Span(first, last) for first, last in zip(self._firsts, self._lasts, strict=True)]
+    stream_id: int
+    held: IntervalSet = field(default_factory=IntervalSet)
+    accounted: IntervalSet = field(default_factory=IntervalSet)
 
-    @property
-    def top(self) -> int:
-        """The highest number, 0 when empty."""
-        return self._lasts[-1] if self._lasts else 0
+    def copy(self) -> LaneAccount:
+        """An independent account with the same numbers."""
+        return LaneAccount(self.stream_id, self.held.copy(), self.accounted.copy())
 
-    def copy(self) -> Intervals:
-        """An independent set with the same numbers."""
-        twin = Intervals()
-        twin._firsts = self._firsts.copy()
-        twin._lasts = self._lasts.copy()
-        return twin
+    def hold(self, first: int, last: int) -> None:
+        """These batches are in the ledger."""
+        self.held.add(first, last)
+        self.accounted.add(first, last)
 
-    def add(self, first: int, last: int | None = None) -> None:
-        """Adds `first..last` (or `first` alone), joining spans that then touch."""
-        last = first if last is None else last
-        start = bisect_left(self._lasts, first - 1)
-        stop = bisect_right(self._firsts, last + 1)
-        if start < stop:
-            first = min(first, self._firsts[start])
-            last = max(last, self._lasts[stop - 1])
-        self._firsts[start:stop] = [first]
-        self._lasts[start:stop] = [last]
 
-    def missing(self, low: int, high: int) -> Sequence[Span]:
-        """The numbers of `low..high` that are not in the set."""
-        holes: list[Span] = []
-        at = low
-        for first, last in zip(self._firsts, self._lasts, strict=True):
-            if at > high or first > high:
-                break
-            if last < at:
-                continue
-            if first > at:
-                holes.append(Span(at, first - 1))
-            at = last + 1
-        if at <= high:
-            holes.append(Span(at, high))
-        return holes
+def missing(known: IntervalSet) -> IntervalSet:
+    """The numbers from 1 to the highest known one that are not known."""
+    holes = IntervalSet([(1, known.last)] if known.last else ())
+    holes.subtract(known)
+    return holes
+
+
+def lacking(accounts: Mapping[LaneKey, LaneAccount], node: str, offers: Sequence[SeqRange]) -> Iterator[SeqRange]:
+    """In the lanes that an edge announced: what is neither held, nor known to be lost, nor announced."""
+    known: dict[LaneKey, IntervalSet] = {}
+    for offer in offers:
+        key = LaneKey(node, offer.stream, offer.lane)
+        if key not in known:
+            known[key] = accounts[key].accounted.copy() if key in accounts else IntervalSet()
+        known[key].add(offer.first, offer.last)
+    for key, numbers in known.items():
+        for first, last in missing(numbers).intervals():
+            yield SeqRange(key.stream, key.lane, first, last)

@@ -11,7 +11,8 @@ from typing import Any
 
 import aiosqlite
 
-from edged_hub.ledger import Intervals, Span
+from edged.intervals import IntervalSet
+from edged_hub.ledger import missing
 from edged_hub.rows import load_value
 from edged_hub.sqlite_files import connect_reader, statement
 from edged_hub.store import (
@@ -25,6 +26,7 @@ from edged_hub.store import (
     Minute,
     Period,
     Role,
+    Span,
     StoreUnavailable,
     Totals,
 )
@@ -99,8 +101,8 @@ class SqliteReader:
         refused = [seq for (seq,) in await self._fetch("lane_refused", key)]
         lost = await self._fetch("lane_given_up", {"node": node, "stream": stream, "lane": lane})
         minutes = await self._fetch("lane_minutes", key | {"since": since})
-        given_up = Intervals(Span(*span) for span in lost)
-        known = Intervals([*held, *given_up.spans, *(Span(seq, seq) for seq in refused)])
+        given_up = IntervalSet((first, last) for first, last in lost)
+        known = IntervalSet([*held, *given_up.intervals(), *((seq, seq) for seq in refused)])
         return LaneHoldings(
             node=node,
             stream=stream,
@@ -109,8 +111,8 @@ class SqliteReader:
             rows=rows,
             last_received=last_received,
             held=held,
-            missing=known.missing(1, known.top),
-            given_up=given_up.spans,
+            missing=_spans(missing(known)),
+            given_up=_spans(given_up),
             refused=len(refused),
             minutes=[Minute(*minute) for minute in minutes],
         )
@@ -141,6 +143,10 @@ def _sample(row: Sequence[Any]) -> HeldSample:
     node, signal, unit, source_time, receive_time, kind, number, text, quality, reason, seq, place = row
     value = load_value(kind, number, text)
     return HeldSample(node, signal, unit, source_time, receive_time, value, quality, reason, seq, place)
+
+
+def _spans(numbers: IntervalSet) -> list[Span]:
+    return [Span(first, last) for first, last in numbers.intervals()]
 
 
 def _identity(row: Sequence[Any]) -> Identity:

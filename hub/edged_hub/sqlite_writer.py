@@ -5,40 +5,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from edged.clock import Clock
 from edged.errors import DamagedRecord
 from edged.types import BatchKey, Lane, SeqRange
 from edged_cloud_sync.wire import Answer, Refusal, WireBatch
-from edged_hub.ledger import Intervals, Span
-from edged_hub.rows import DecodedBatch, decode, store_quality, store_value
+from edged_hub.ledger import LaneAccount, LaneKey, lacking
+from edged_hub.rows import DecodedBatch, decode, store_value
 from edged_hub.sqlite_files import statement
 
 MAX_LACKS = 100
 """Missing ranges named in one answer; the rest follows with later ones."""
-
-
-class LaneKey(NamedTuple):
-    """One numbered lane of one stream of one node."""
-
-    node: str
-    stream: str
-    lane: Lane
-
-
-@dataclass(slots=True)
-class LaneAccount:
-    """What is known of one lane. `held` is in the ledger; `accounted` adds what was refused or given up."""
-
-    stream_id: int
-    held: Intervals = field(default_factory=Intervals)
-    accounted: Intervals = field(default_factory=Intervals)
-
-    def copy(self) -> LaneAccount:
-        return LaneAccount(self.stream_id, self.held.copy(), self.accounted.copy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +49,7 @@ class SqliteWriter:
         self._accounts |= transaction.accounts
         self._signals |= transaction.signals
         return [
-            answer._replace(lacks=self._lacks(job.node, job.offers)) if job.offers else answer
+            answer._replace(lacks=list(islice(lacking(self._accounts, job.node, job.offers), MAX_LACKS)))
             for job, answer in zip(jobs, answers, strict=True)
         ]
 
@@ -87,10 +67,9 @@ class SqliteWriter:
         for stream_id, node, stream, lane in self._connection.execute(statement("streams")):
             lanes[stream_id] = self._accounts[LaneKey(node, stream, Lane(lane))] = LaneAccount(stream_id)
         for stream_id, first, last in self._connection.execute(statement("held")):
-            lanes[stream_id].held.add(first, last)
-            lanes[stream_id].accounted.add(first, last)
+            lanes[stream_id].hold(first, last)
         for stream_id, seq in self._connection.execute(statement("refused")):
-            lanes[stream_id].accounted.add(seq)
+            lanes[stream_id].accounted.add(seq, seq)
         for node, stream, lane, first, last in self._connection.execute(statement("given_up")):
             account = self._accounts.get(LaneKey(node, stream, Lane(lane)))
             if account is not None:
@@ -108,20 +87,6 @@ class SqliteWriter:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-
-    def _lacks(self, node: str, offers: Sequence[SeqRange]) -> list[SeqRange]:
-        """What is below the newest offered number, not held, not offered, and not known to be lost."""
-        offered: dict[LaneKey, Intervals] = {}
-        for offer in offers:
-            offered.setdefault(LaneKey(node, offer.stream, offer.lane), Intervals()).add(offer.first, offer.last)
-        lacks: list[SeqRange] = []
-        for key, expected in offered.items():
-            account = self._accounts.get(key)
-            known = account.accounted.copy() if account else Intervals()
-            for first, last in expected.spans:
-                known.add(first, last)
-            lacks += [SeqRange(key.stream, key.lane, *span) for span in known.missing(1, known.top)]
-        return lacks[:MAX_LACKS]
 
 
 class _Transaction:
@@ -167,10 +132,10 @@ class _Transaction:
         """Writes the intervals that changed and stamps the batches, as the last thing before the commit."""
         for key, account in self.accounts.items():
             before = self._known_accounts.get(key)
-            old = set(before.held.spans) if before else set[Span]()
-            new = set(account.held.spans)
-            self._many("held_delete", [(account.stream_id, span.first) for span in old - new])
-            self._many("held_insert", [(account.stream_id, *span) for span in new - old])
+            old = set(before.held.intervals()) if before else set[tuple[int, int]]()
+            new = set(account.held.intervals())
+            self._many("held_delete", [(account.stream_id, first) for first, _ in old - new])
+            self._many("held_insert", [(account.stream_id, *interval) for interval in new - old])
         if self._first_batch is not None:
             self._connection.execute(statement("batch_stamp"), (self._clock.now(), self._first_batch))
 
@@ -189,29 +154,14 @@ class _Transaction:
             self._insert_samples(job.node, batch_id, decoded)
         if decoded.events:
             self._insert_events(job.node, batch_id, decoded)
-        account.held.add(key.seq)
-        account.accounted.add(key.seq)
+        account.hold(key.seq, key.seq)
 
     def _insert_samples(self, node: str, batch_id: int, decoded: DecodedBatch) -> None:
         numbers = {path: self._signal(node, path) for path in {sample.signal for sample in decoded.samples}}
-        rows = []
-        for row, sample in enumerate(decoded.samples):
-            kind, number, text = store_value(sample.value)
-            quality, reason = store_quality(sample)
-            rows.append(
-                (
-                    numbers[sample.signal],
-                    sample.source_time,
-                    batch_id,
-                    row,
-                    kind,
-                    number,
-                    text,
-                    quality,
-                    sample.receive_time,
-                    reason,
-                )
-            )
+        rows = [
+            (numbers[signal], source_time, batch_id, row, *store_value(value), quality, receive_time, reason)
+            for row, (signal, value, source_time, receive_time, quality, reason) in enumerate(decoded.samples)
+        ]
         self._many("sample_insert", rows)
 
     def _insert_events(self, node: str, batch_id: int, decoded: DecodedBatch) -> None:
@@ -228,7 +178,7 @@ class _Transaction:
         """Keeps the bytes of a batch that cannot be read, so that nothing is lost by confirming it."""
         values = (account.stream_id, batch.key.seq, batch.rows, reason, received, batch.blob)
         self._connection.execute(statement("refused_insert"), values)
-        account.accounted.add(batch.key.seq)
+        account.accounted.add(batch.key.seq, batch.key.seq)
 
     def _account(self, key: LaneKey) -> LaneAccount:
         """The lane's account as this transaction sees it."""

@@ -10,7 +10,6 @@ from typing import NamedTuple, Protocol
 from edged.errors import EdgedError
 from edged.types import SeqRange, Value
 from edged_cloud_sync.wire import Answer, WireBatch
-from edged_hub.ledger import Span
 
 
 class StoreUnavailable(EdgedError):
@@ -47,6 +46,13 @@ class Identity:
     salt: bytes
     hash: bytes
     created: int
+
+
+class Span(NamedTuple):
+    """Sequence numbers `first..last`, both included."""
+
+    first: int
+    last: int
 
 
 class HeldSample(NamedTuple):

@@ -1,61 +1,51 @@
-"""Intervals against the plain set that they stand for."""
+"""The account of a lane against the plain sets that it stands for."""
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged_hub.ledger import Intervals, Span
+from edged.intervals import IntervalSet
+from edged.types import Lane, SeqRange
+from edged_hub.ledger import LaneAccount, LaneKey, lacking, missing
 
-HIGHEST = 60
-SPANS = st.lists(
-    st.tuples(st.integers(1, HIGHEST), st.integers(0, 12)).map(lambda pair: Span(pair[0], pair[0] + pair[1])),
-    max_size=25,
-)
-
-
-def plain(spans: list[Span]) -> set[int]:
-    return {number for first, last in spans for number in range(first, last + 1)}
+KEY = LaneKey("line_a", "s", Lane.PROCESS)
+NUMBERS = st.sets(st.integers(1, 40))
+RANGES = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 10)).map(lambda pair: (pair[0], sum(pair))), max_size=4)
 
 
-@given(SPANS)
-def test_spans_are_sorted_disjoint_and_hold_exactly_what_was_added(spans: list[Span]) -> None:
-    kept = Intervals(spans).spans
-    assert all(left.last + 1 < right.first for left, right in pairwise(kept))
-    assert plain(list(kept)) == plain(spans)
+def numbers(ranges: list[tuple[int, int]]) -> set[int]:
+    return {number for first, last in ranges for number in range(first, last + 1)}
 
 
-@given(SPANS, st.integers(0, 2 * HIGHEST))
-def test_membership(spans: list[Span], number: int) -> None:
-    assert (number in Intervals(spans)) == (number in plain(spans))
+@given(NUMBERS)
+def test_missing_is_what_is_not_known_below_the_highest(known: set[int]) -> None:
+    holes = numbers(list(missing(IntervalSet.of(sorted(known))).intervals()))
+    assert holes == set(range(1, max(known, default=0) + 1)) - known
 
 
-@given(SPANS, st.integers(1, HIGHEST), st.integers(0, 30))
-def test_what_is_missing_is_the_rest(spans: list[Span], low: int, length: int) -> None:
-    missing = Intervals(spans).missing(low, low + length)
-    assert plain(list(missing)) == set(range(low, low + length + 1)) - plain(spans)
-    assert all(left.last + 1 < right.first for left, right in pairwise(missing))
+@given(NUMBERS, NUMBERS, RANGES)
+def test_lacking_is_what_is_neither_accounted_for_nor_announced(
+    held: set[int], lost: set[int], announced: list[tuple[int, int]]
+) -> None:
+    account = LaneAccount(1)
+    for seq in held:
+        account.hold(seq, seq)
+    for seq in lost:
+        account.accounted.add(seq, seq)
+    offers = [SeqRange(KEY.stream, KEY.lane, *each) for each in announced]
+    found = [(first, last) for _, _, first, last in lacking({KEY: account}, KEY.node, offers)]
+    known = held | lost | numbers(announced)
+    assert numbers(found) == (set(range(1, max(known) + 1)) - known if announced else set())
+    assert account.held == IntervalSet.of(sorted(held))
 
 
-@given(SPANS, st.integers(1, HIGHEST))
-def test_a_copy_is_independent(spans: list[Span], number: int) -> None:
-    original = Intervals(spans)
-    before = original.spans
-    original.copy().add(number)
-    assert original.spans == before
+def test_of_an_unknown_lane_everything_below_the_announcement_is_lacking() -> None:
+    offer = SeqRange("new", Lane.EVENTS, 5, 9)
+    assert list(lacking({}, "line_a", [offer])) == [SeqRange("new", Lane.EVENTS, 1, 4)]
 
 
-def test_numbers_in_order_stay_one_span() -> None:
-    held = Intervals()
-    for number in range(1, 1001):
-        held.add(number)
-    assert held.spans == [Span(1, 1000)]
-    assert held.top == 1000
-    assert len(held) == 1
-
-
-def test_an_empty_set_has_no_top() -> None:
-    assert Intervals().top == 0
-    assert list(Intervals().missing(1, 0)) == []
+def test_a_copy_is_independent() -> None:
+    account = LaneAccount(1)
+    account.copy().hold(1, 5)
+    assert len(account.held) == len(account.accounted) == 0

@@ -27,9 +27,8 @@ from edged.types import (
     Value,
 )
 from edged_cloud_sync.wire import WireBatch
-from edged_hub.ledger import Span
 from edged_hub.sqlite_store import SqliteStore
-from edged_hub.store import Bucket, Identity, IdentityKind, Period, Role, Store
+from edged_hub.store import Bucket, Identity, IdentityKind, Period, Role, Span, Store
 
 NODE = "line_a"
 STREAM = "0f8fad5b-d9cb-469f-a165-70867728950e"
