@@ -1,0 +1,266 @@
+"""A damaged outbox file is set aside and kept; what can be read of it still drains under its own stream."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edged.intervals import IntervalSet
+from edged.log import get_logger
+from edged.outbox_read import extent, fetch, neighbours, sink_rows
+from edged.outbox_schema import (
+    LANE_CODES,
+    LANES,
+    PAGE_BYTES,
+    companions,
+    connect_read_only,
+    create,
+    lane_range,
+    new_stream,
+    seq_of,
+)
+from edged.outbox_types import Extent, Fetched, SinkRow, Span
+from edged.types import NANOSECONDS_PER_SECOND, Lane
+
+ASIDE_MARK = ".damaged-"
+UUID_BYTES = 16
+FIRST_PAGE_SUFFIX = ".page1"
+"""The damaged first page of a file is kept under this suffix when another took its place."""
+
+_CHANGES_AT, _PAGES_AT, _FREE_AT, _VALID_FOR_AT = 24, 28, 32, 92
+"""Offsets in the first page, https://www.sqlite.org/fileformat2.html#the_database_header."""
+
+log = get_logger("outbox")
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What is known of a file that was set aside. `candidates` are the numbers that it holds or may hold."""
+
+    file: str
+    stream: str
+    candidates: Mapping[Lane, IntervalSet]
+    sinks: Sequence[SinkRow]
+    sources: Mapping[str, int]
+    drained: Sequence[str] = field(default=())
+
+
+class Aside:
+    """An old file, open for reading. Every method runs on the writer thread."""
+
+    def __init__(self, path: Path, stream: str, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self.stream = stream
+        self._connection = connection
+
+    def read(self, lane: Lane, seqs: Sequence[int], max_bytes: int) -> Fetched:
+        """The batches of these numbers; what cannot be read is damaged. Raises sqlite3.ProgrammingError when closed."""
+        found = Fetched([], [], [])
+        size = 0
+        for place, seq in enumerate(seqs):
+            if size >= max_bytes:
+                return found._replace(rest=seqs[place:])
+            try:
+                one = fetch(self._connection, self.stream, lane, [seq], max_bytes)
+            except sqlite3.ProgrammingError:
+                raise
+            except sqlite3.Error:
+                one = Fetched([], [seq], [])
+            found.batches.extend(one.batches)
+            found.damaged.extend(one.damaged)
+            size += sum(len(batch.blob) for batch in one.batches)
+        return found
+
+    def extent(self, span: Span) -> Extent:
+        """What is known of these batches, as far as it can be read."""
+        try:
+            return extent(self._connection, span)
+        except sqlite3.Error:
+            return neighbours(self._connection, span)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def set_aside(path: Path, now: int) -> Path:
+    """Renames the file and its log; its new name. Raises OSError."""
+    stamp = datetime.fromtimestamp(now / NANOSECONDS_PER_SECOND, UTC).strftime("%Y%m%dT%H%M%SZ")
+    target = path.with_name(f"{path.stem}{ASIDE_MARK}{stamp}{path.suffix}")
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.stem}{ASIDE_MARK}{stamp}-{number}{path.suffix}")
+    path.rename(target)
+    finish_set_aside(path)
+    return target
+
+
+def finish_set_aside(path: Path) -> None:
+    """Gives a log whose file was renamed to that file: SQLite would play it into the next one of the old name."""
+    log_file, shared = companions(path)
+    shared.unlink(missing_ok=True)
+    if log_file.exists() and not path.exists():
+        files = asides_of(path)
+        if files and not companions(files[-1])[0].exists():
+            log_file.rename(companions(files[-1])[0])
+        else:
+            log_file.unlink()
+
+
+def asides_of(path: Path) -> list[Path]:
+    """The files that were set aside from this one, oldest first."""
+    return sorted(path.parent.glob(f"{path.stem}{ASIDE_MARK}*{path.suffix}"))
+
+
+def salvage(path: Path) -> tuple[Salvage, Aside] | None:
+    """What can be known of a set-aside file, and the open file; None when nothing of it can be read."""
+    connection = _connect(path)
+    if connection is None:
+        return None
+    stream = _stream(connection)
+    if stream is None:
+        connection.close()
+        return None
+    found = Salvage(
+        file=path.name,
+        stream=stream,
+        candidates={lane: _candidates(connection, lane) for lane in LANES},
+        sinks=_sinks(connection),
+        sources=dict(_rows(connection, "SELECT name, last_seen FROM source")),
+        drained=[name for (name,) in _rows(connection, "SELECT file FROM aside WHERE drained")],
+    )
+    return found, Aside(path, stream, connection)
+
+
+def last_committed(path: Path) -> int | None:
+    """When the last readable batch was committed, ns UTC."""
+    try:
+        connection = connect_read_only(path)
+    except sqlite3.Error:
+        return None
+    try:
+        rows = list(_rows(connection, "SELECT max(committed) FROM batch"))
+    finally:
+        connection.close()
+    return rows[0][0] if rows else None
+
+
+def _connect(path: Path) -> sqlite3.Connection | None:
+    """A reading connection; when the first page is what is damaged, another one takes its place."""
+    try:
+        connection = connect_read_only(path)
+        if _readable(connection):
+            return connection
+        connection.close()
+        if not _replace_first_page(path):
+            return None
+        connection = connect_read_only(path)
+    except (sqlite3.Error, OSError) as fault:
+        log.warning("aside_unreadable", file=path.name, fault=str(fault))
+        return None
+    if _readable(connection):
+        return connection
+    connection.close()
+    return None
+
+
+def _readable(connection: sqlite3.Connection) -> bool:
+    names = {name for (name,) in _rows(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    return {"batch", "blob"} <= names
+
+
+def _replace_first_page(path: Path) -> bool:
+    """Writes the first page of a new outbox over a damaged one: the tables have the same places in both."""
+    size = path.stat().st_size
+    kept = path.with_name(path.name + FIRST_PAGE_SUFFIX)
+    if size < 2 * PAGE_BYTES or kept.exists():
+        return False
+    template = path.with_name(path.name + ".template")
+    create(template, new_stream(), 0)
+    page = bytearray(template.read_bytes()[:PAGE_BYTES])
+    for leftover in (template, *companions(template)):
+        leftover.unlink(missing_ok=True)
+    struct.pack_into(">I", page, _CHANGES_AT, 1)
+    struct.pack_into(">I", page, _PAGES_AT, size // PAGE_BYTES)
+    struct.pack_into(">II", page, _FREE_AT, 0, 0)
+    struct.pack_into(">I", page, _VALID_FOR_AT, 1)
+    with path.open("r+b") as file:
+        kept.write_bytes(file.read(PAGE_BYTES))
+        file.seek(0)
+        file.write(page)
+    return True
+
+
+def _stream(connection: sqlite3.Connection) -> str | None:
+    """The stream's name, which stands in several places."""
+    for (name,) in _rows(connection, "SELECT value FROM meta WHERE key = 'stream'"):
+        if _is_stream(name):
+            return str(name)
+    for order in ("ASC", "DESC"):
+        for (name,) in _rows(connection, f"SELECT stream FROM blob ORDER BY id {order} LIMIT 1"):  # noqa: S608 - ours
+            if isinstance(name, bytes) and len(name) == UUID_BYTES:
+                return str(uuid.UUID(bytes=name))
+    return None
+
+
+def _is_stream(name: object) -> bool:
+    try:
+        return isinstance(name, str) and str(uuid.UUID(name)) == name
+    except ValueError:
+        return False
+
+
+def _candidates(connection: sqlite3.Connection, lane: Lane) -> IntervalSet:
+    """The numbers in the table of batches; where it cannot be read, every number that could have stood there."""
+    query = "SELECT id FROM batch WHERE id BETWEEN ? AND ? ORDER BY id "
+    rows = _Rows(connection, query, lane_range(lane))
+    found = IntervalSet.of(seq_of(row_id) for (row_id,) in rows)
+    if rows.complete:
+        return found
+    upper = _Rows(connection, query + "DESC", lane_range(lane))
+    above = sorted(seq_of(row_id) for (row_id,) in upper)
+    head = max([0, *above, *(last for (last,) in _rows(connection, _HEAD, (LANE_CODES[lane],)))])
+    low, high = (found.last or 0) + 1, (above[0] if above else head + 1) - 1
+    found.update(IntervalSet.of(above))
+    if low <= high:
+        found.add(low, high)
+    return found
+
+
+_HEAD = "SELECT head FROM lane WHERE code = ?"
+
+
+def _sinks(connection: sqlite3.Connection) -> list[SinkRow]:
+    found: list[SinkRow] = []
+    try:
+        found.extend(sink_rows(connection))
+    except (sqlite3.Error, IndexError, TypeError):
+        log.warning("aside_sinks_unreadable")
+    return found
+
+
+class _Rows:
+    """The rows of a query up to the first that cannot be read; then `complete` is false."""
+
+    def __init__(self, connection: sqlite3.Connection, query: str, values: Sequence[int] = ()) -> None:
+        self._connection = connection
+        self._query = query
+        self._values = values
+        self.complete = False
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._connection.execute(self._query, self._values)
+        except sqlite3.Error:
+            return
+        self.complete = True
+
+
+def _rows(connection: sqlite3.Connection, query: str, values: Sequence[int] = ()) -> Iterator[Any]:
+    return iter(_Rows(connection, query, values))

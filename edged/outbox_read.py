@@ -1,0 +1,76 @@
+"""Reading an outbox file, the current one or one that was set aside. Everything here raises sqlite3.Error."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+import zlib
+from collections.abc import Iterator, Sequence
+
+from edged.intervals import IntervalSet
+from edged.outbox_schema import LANES, batch_id, lane_range, seq_of
+from edged.outbox_types import Extent, Fetched, RawBatch, SinkRow, Span
+from edged.types import BatchKey, Lane
+
+
+def checksum(stream: bytes, row_id: int, rows: int, blob: bytes) -> int:
+    """CRC-32 of a batch with its place, so that a page of another place does not pass for it."""
+    return zlib.crc32(blob, zlib.crc32(b"%b%d:%d" % (stream, row_id, rows)))
+
+
+def fetch(connection: sqlite3.Connection, stream: str, lane: Lane, seqs: Sequence[int], max_bytes: int) -> Fetched:
+    """Reads and checks batches one by one; a number that is not there counts as damaged."""
+    stream_bytes = uuid.UUID(stream).bytes
+    found = Fetched([], [], [])
+    query = "SELECT b.crc, b.rows, b.data FROM blob b WHERE b.id = ?"
+    size = 0
+    for place, seq in enumerate(seqs):
+        if size >= max_bytes:
+            return found._replace(rest=seqs[place:])
+        row_id = batch_id(lane, seq)
+        row = connection.execute(query, (row_id,)).fetchone()
+        if row is None or checksum(stream_bytes, row_id, row[1], row[2]) != row[0]:
+            found.damaged.append(seq)
+            continue
+        size += len(row[2])
+        found.batches.append(RawBatch(BatchKey(stream, lane, seq), row[1], row[2], 0))
+    return found
+
+
+def extent(connection: sqlite3.Connection, span: Span) -> Extent:
+    """What the table of batches says of these numbers; where it lacks some, their neighbours bound the time."""
+    query = "SELECT count(*), sum(rows), min(first_time), max(last_time) FROM batch WHERE id BETWEEN ? AND ?"
+    first, last = batch_id(span.lane, span.first), batch_id(span.lane, span.last)
+    known, rows, start, end = connection.execute(query, (first, last)).fetchone()
+    if known == span.last - span.first + 1:
+        return Extent(rows, start, end)
+    return neighbours(connection, span)
+
+
+def neighbours(connection: sqlite3.Connection, span: Span) -> Extent:
+    """The end of the batch before and the beginning of the one after, as far as they can be read."""
+    lowest, highest = lane_range(span.lane)
+    before = "SELECT last_time FROM batch WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
+    after = "SELECT first_time FROM batch WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1"
+    start = _one(connection, before, (lowest, batch_id(span.lane, span.first) - 1))
+    return Extent(None, start, _one(connection, after, (batch_id(span.lane, span.last) + 1, highest)))
+
+
+def _one(connection: sqlite3.Connection, query: str, values: tuple[int, int]) -> int | None:
+    try:
+        row = connection.execute(query, values).fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return None if row is None else int(row[0])
+
+
+def stored_numbers(connection: sqlite3.Connection, lane: Lane) -> IntervalSet:
+    """Which batches a file holds."""
+    query = "SELECT id FROM batch WHERE id BETWEEN ? AND ? ORDER BY id"
+    return IntervalSet.of(seq_of(row_id) for (row_id,) in connection.execute(query, lane_range(lane)))
+
+
+def sink_rows(connection: sqlite3.Connection) -> Iterator[SinkRow]:
+    """What each sink is done with."""
+    for name, stream, code, confirmed, forgone in connection.execute("SELECT * FROM sink"):
+        yield SinkRow(name, stream, LANES[code], confirmed, forgone)

@@ -1,0 +1,281 @@
+"""The outbox file as the writer thread uses it: one transaction per group, reads by number, all checked."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgpack
+
+from edged.outbox_read import checksum, extent, fetch, sink_rows, stored_numbers
+from edged.outbox_schema import LANE_CODES, LANES, batch_id, lane_range, seq_of, transaction
+from edged.outbox_types import (
+    Committed,
+    EventPiece,
+    Extent,
+    Fetched,
+    Piece,
+    RawBatch,
+    Span,
+    StoredAside,
+    StoredState,
+    Transaction,
+)
+from edged.ports import MARKS_KEPT
+from edged.records import BatchTooLong, NotStorable, encode_samples
+from edged.repair import repaired
+from edged.types import BatchKey, Event, Lane, Sample
+
+BATCH_ROWS = 4096
+"""A group with more samples becomes several batches."""
+VACUUM_ABOVE_PAGES = 2048
+VACUUM_PAGES = 512
+"""Given back per commit while more pages than that are free."""
+
+
+class Store:
+    """One open outbox file. Every method runs on the writer thread and raises sqlite3.Error."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, boot: str) -> None:
+        self.path = path
+        self._connection = connection
+        self._boot = boot
+        self._opened = False
+        self._page_bytes: int = self._pragma("page_size")
+        self._marks: dict[str, deque[tuple[int, int]]] = {}
+        self.stream = ""
+        self._stream_bytes = b""
+        self._heads: dict[Lane, int] = {}
+        self._rows: dict[Lane, int] = {}
+
+    def load(self) -> StoredState:
+        """What the file holds. Called once, before anything else."""
+        run = self._connection.execute
+        meta = dict(run("SELECT key, value FROM meta").fetchall())
+        heads = dict(run("SELECT code, head FROM lane").fetchall())
+        stored = {lane: stored_numbers(self._connection, lane) for lane in LANES}
+        for lane in LANES:
+            (self._rows[lane],) = run(
+                "SELECT coalesce(sum(rows), 0) FROM batch WHERE id BETWEEN ? AND ?", lane_range(lane)
+            ).fetchone()
+        self.stream, self._stream_bytes = meta["stream"], uuid.UUID(meta["stream"]).bytes
+        self._heads = {lane: max(heads.get(LANE_CODES[lane], 0), stored[lane].last or 0) for lane in LANES}
+        return StoredState(
+            stream=self.stream,
+            heads=dict(self._heads),
+            stored=stored,
+            rows=dict(self._rows),
+            used_bytes=self._used_bytes(),
+            free_pages=self._pragma("freelist_count"),
+            sinks=[*sink_rows(self._connection)],
+            sources=dict(run("SELECT name, last_seen FROM source").fetchall()),
+            marks=self._load_marks(),
+            asides=[StoredAside(file, stream, bool(drained)) for file, stream, drained in run("SELECT * FROM aside")],
+        )
+
+    def commit(self, work: Transaction) -> Committed:
+        """Makes all of it durable, or nothing."""
+        began = time.perf_counter()
+        encoded = [batch for chunk in chunks(work.pieces) for batch in _encoded(chunk)]
+        heads, rows = dict(self._heads), dict(self._rows)
+        batches: list[RawBatch] = []
+        with transaction(self._connection):
+            if work.probe or not self._opened:
+                self._mark_open(work.now)
+            for samples, blob in encoded:
+                batches.append(self._insert(heads, Lane.PROCESS, blob, work.now, samples=samples))
+            for events, blob in [(piece.events, piece.blob) for piece in work.events if piece.events]:
+                batches.append(self._insert(heads, Lane.EVENTS, blob, work.now, events=events))
+            self._write_heads(heads)
+            marks = self._write_sources(work)
+            self._write_sinks(work)
+            for span in work.removals:
+                rows[span.lane] -= self._remove(span)
+        for batch in batches:
+            rows[batch.key.lane] += batch.rows
+        self._opened = True
+        self._heads, self._rows = heads, rows
+        self._note_marks(marks)
+        free = self._pragma("freelist_count")
+        if free > VACUUM_ABOVE_PAGES:
+            self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+            free = self._pragma("freelist_count")
+        oldest = {place: when for place in work.oldest if (when := self._committed(*place)) is not None}
+        return Committed(batches, rows, oldest, self._used_bytes(), free, time.perf_counter() - began)
+
+    def adopt(self, asides: Sequence[StoredAside], sources: Mapping[str, int], gaps: EventPiece, now: int) -> None:
+        """Notes files that were set aside, when their sources were last seen, and what of them is lost."""
+        with transaction(self._connection):
+            self._connection.executemany("INSERT OR IGNORE INTO aside VALUES (?, ?, ?)", asides)
+            self._connection.executemany("INSERT OR IGNORE INTO source VALUES (?, ?)", sources.items())
+            if gaps.events:
+                heads = dict(self._heads)
+                self._insert(heads, Lane.EVENTS, gaps.blob, now, events=gaps.events)
+                self._write_heads(heads)
+
+    def read(self, lane: Lane, seqs: Sequence[int], max_bytes: int) -> Fetched:
+        """The batches of these numbers, up to `max_bytes` but at least one."""
+        return fetch(self._connection, self.stream, lane, seqs, max_bytes)
+
+    def extent(self, span: Span) -> Extent:
+        """What is known of these batches."""
+        return extent(self._connection, span)
+
+    def last_before(self, lane: Lane, committed: int) -> int | None:
+        """The last of the batches at the beginning of a lane that were committed before that time (ns UTC)."""
+        found = None
+        query = "SELECT id, committed FROM batch WHERE id BETWEEN ? AND ? ORDER BY id"
+        for row_id, when in self._connection.execute(query, lane_range(lane)):
+            if when >= committed:
+                break
+            found = seq_of(row_id)
+        return found
+
+    def last_of_oldest(self, lane: Lane, size: int) -> tuple[int | None, int]:
+        """The last of the oldest batches that hold `size` bytes together, and what they do hold."""
+        found, total = None, 0
+        query = "SELECT id, bytes FROM batch WHERE id BETWEEN ? AND ? ORDER BY id"
+        for row_id, length in self._connection.execute(query, lane_range(lane)):
+            if total >= size:
+                break
+            found, total = seq_of(row_id), total + length
+        return found, total
+
+    def between(self, since: int, until: int, slack: int) -> list[int]:
+        """Process batches with source times in since..until, or committed then or within `slack` after (ns UTC)."""
+        query = (
+            "SELECT id FROM batch WHERE id BETWEEN ? AND ?"
+            " AND (first_time <= ? AND last_time >= ? OR committed BETWEEN ? AND ?) ORDER BY id"
+        )
+        values = (*lane_range(Lane.PROCESS), until, since, since, until + slack)
+        return [seq_of(row_id) for (row_id,) in self._connection.execute(query, values)]
+
+    def close(self, clean: bool) -> None:
+        """Closes; after a clean stop the next start needs no check."""
+        try:
+            if clean:
+                with transaction(self._connection):
+                    self._connection.execute("UPDATE meta SET value = '1' WHERE key = 'clean'")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._connection.close()
+
+    def _load_marks(self) -> dict[str, list[bytes]]:
+        marks: dict[str, list[bytes]] = {}
+        for source, number, packed in self._connection.execute("SELECT * FROM mark ORDER BY source, number"):
+            found = msgpack.unpackb(packed)
+            marks.setdefault(source, []).extend(found)
+            self._marks.setdefault(source, deque()).append((number, len(found)))
+        return marks
+
+    def _mark_open(self, now: int) -> None:
+        meta = [("clean", "0"), ("boot", self._boot), ("written", str(now))]
+        self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
+
+    def _insert(
+        self,
+        heads: dict[Lane, int],
+        lane: Lane,
+        blob: bytes,
+        now: int,
+        samples: Sequence[Sample] | None = None,
+        events: Sequence[Event] | None = None,
+    ) -> RawBatch:
+        heads[lane] += 1
+        row_id = batch_id(lane, heads[lane])
+        times = [sample.source_time for sample in samples] if samples else [now]
+        rows = len(samples or events or ())
+        crc = checksum(self._stream_bytes, row_id, rows, blob)
+        self._connection.execute(
+            "INSERT INTO blob VALUES (?, ?, ?, ?, ?)", (row_id, self._stream_bytes, crc, rows, blob)
+        )
+        values = (row_id, rows, len(blob), min(times), max(times), now)
+        self._connection.execute("INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)", values)
+        return RawBatch(BatchKey(self.stream, lane, heads[lane]), rows, blob, now, samples, events)
+
+    def _write_heads(self, heads: Mapping[Lane, int]) -> None:
+        changed = [(LANE_CODES[lane], head) for lane, head in heads.items() if head != self._heads[lane]]
+        self._connection.executemany("INSERT OR REPLACE INTO lane VALUES (?, ?)", changed)
+
+    def _write_sources(self, work: Transaction) -> dict[str, list[bytes]]:
+        seen = {piece.source: piece.samples[-1].receive_time for piece in work.pieces if piece.samples}
+        self._connection.executemany("INSERT OR REPLACE INTO source VALUES (?, ?)", seen.items())
+        marks: dict[str, list[bytes]] = {}
+        for source, added in [(p.source, p.marks) for p in work.pieces] + [(p.source, p.marks) for p in work.events]:
+            if added:
+                marks.setdefault(source, []).extend(added)
+        for source, added in marks.items():
+            held = self._marks.get(source, deque())
+            row = (source, held[-1][0] + 1 if held else 1, msgpack.packb(added[-MARKS_KEPT:]))
+            self._connection.execute("INSERT INTO mark VALUES (?, ?, ?)", row)
+            surplus = _surplus(held, len(added))
+            if surplus:
+                self._connection.execute("DELETE FROM mark WHERE source = ? AND number <= ?", (source, surplus))
+        return marks
+
+    def _note_marks(self, marks: Mapping[str, Sequence[bytes]]) -> None:
+        for source, added in marks.items():
+            held = self._marks.setdefault(source, deque())
+            surplus = _surplus(held, len(added))
+            number = held[-1][0] + 1 if held else 1
+            while held and surplus is not None and held[0][0] <= surplus:
+                held.popleft()
+            held.append((number, len(added)))
+
+    def _write_sinks(self, work: Transaction) -> None:
+        rows = [(row.sink, row.stream, LANE_CODES[row.lane], row.confirmed, row.forgone) for row in work.sinks]
+        self._connection.executemany("INSERT OR REPLACE INTO sink VALUES (?, ?, ?, ?, ?)", rows)
+        self._connection.executemany("UPDATE aside SET drained = 1 WHERE file = ?", [(file,) for file in work.drained])
+
+    def _remove(self, span: Span) -> int:
+        """Deletes batches; how many rows they had."""
+        bounds = batch_id(span.lane, span.first), batch_id(span.lane, span.last)
+        (rows,) = self._connection.execute(
+            "SELECT coalesce(sum(rows), 0) FROM batch WHERE id BETWEEN ? AND ?", bounds
+        ).fetchone()
+        self._connection.execute("DELETE FROM blob WHERE id BETWEEN ? AND ?", bounds)
+        self._connection.execute("DELETE FROM batch WHERE id BETWEEN ? AND ?", bounds)
+        return int(rows)
+
+    def _committed(self, lane: Lane, seq: int) -> int | None:
+        row = self._connection.execute("SELECT committed FROM batch WHERE id = ?", (batch_id(lane, seq),)).fetchone()
+        return None if row is None else int(row[0])
+
+    def _used_bytes(self) -> int:
+        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._page_bytes
+
+    def _pragma(self, name: str) -> int:
+        (value,) = self._connection.execute(f"PRAGMA {name}").fetchone()
+        return int(value)
+
+
+def chunks(pieces: Sequence[Piece]) -> Iterator[list[Sample]]:
+    """The samples of all pieces in batches of at most BATCH_ROWS."""
+    samples = [sample for piece in pieces for sample in piece.samples]
+    for start in range(0, len(samples), BATCH_ROWS):
+        yield samples[start : start + BATCH_ROWS]
+
+
+def _encoded(samples: list[Sample]) -> list[tuple[list[Sample], bytes]]:
+    """The batches that these samples make: one, unless they are very long; repaired where they must be."""
+    try:
+        return [(samples, encode_samples(samples))]
+    except NotStorable:
+        return _encoded(repaired(samples))
+    except BatchTooLong:
+        half = len(samples) // 2
+        return _encoded(samples[:half]) + _encoded(samples[half:])
+
+
+def _surplus(held: Sequence[tuple[int, int]], added: int) -> int | None:
+    """The number of the last row of marks that is not needed beside `added` new ones."""
+    kept = added
+    for number, count in reversed(held):
+        if kept >= MARKS_KEPT:
+            return number
+        kept += count
+    return None
