@@ -75,9 +75,9 @@ class ControlExecutor:
         self._loops = {loop.name: Loop(loop, effective[f"{line}/{loop.output}"], around) for loop in settings.loops}
 
     async def run(self) -> None:
-        """Drives every loop until cancelled, and closes."""
-        for loop in self._loops.values():
-            loop.stand_down("not started yet")
+        """Drives every loop until cancelled, and closes. Without loops it only waits."""
+        if not self._loops:
+            await asyncio.Event().wait()
         try:
             async with asyncio.TaskGroup() as group:
                 for name, period_seconds in self._periods.items():

@@ -114,13 +114,15 @@ class Loop:
     async def consider(self, wish: Proposal) -> Verdict:
         """Judges a wish from outside by its target; an allowed one is walked to in MAN, within the rate."""
         async with self._turn:
-            self._seen = seen = await self._scan.everything()
-            verdict = self._judge_wish(wish, seen)
-            if not isinstance(verdict, Refused):
+            verdict: Verdict | None = self._unfit(wish)
+            if verdict is None:
+                self._seen = seen = await self._scan.everything()
+                verdict = self._around.gate.aim(wish, self._view(seen), self._clock.monotonic())
+            if isinstance(verdict, Refused):
+                await self._record_refusal(wish, verdict, self._seen)
+            else:
                 self._walk = replace(wish, value=verdict.value)
                 log.info("wish_accepted", loop=self.name, source=wish.source, value=wish.value, identity=wish.identity)
-                return verdict
-            await self._record_refusal(wish, verdict, seen)
             return verdict
 
     async def cycle(self) -> None:
@@ -261,7 +263,7 @@ class Loop:
         self._around.alarms.raise_alarm(REFUSED_ALARM, self.name, Priority.MEDIUM, verdict.reason)
         return True
 
-    async def _record_refusal(self, proposal: Proposal, verdict: Refused, seen: Seen) -> None:
+    async def _record_refusal(self, proposal: Proposal, verdict: Refused, seen: Seen | None) -> None:
         try:
             decision = await self._log.refuse(proposal, verdict, self._circumstances(seen))
         except OutboxUnavailable:
@@ -282,14 +284,17 @@ class Loop:
             return  # the plant's watchdog notices; the next cycle reads the counter before it writes again
         around.meters.heartbeats.inc()
 
-    def _judge_wish(self, wish: Proposal, seen: Seen) -> Verdict:
+    def _unfit(self, wish: Proposal) -> Refused | None:
+        """Why a wish can't be carried out now, whatever its value."""
         if wish.source in CONTROLLERS:
             return Refused(f"mode: {wish.source} is not a source outside")
         if self._around.advisory:
             return Refused("mode: advisory, nothing is written")
+        if self._modes.actual is Mode.OUT_OF_SERVICE:
+            return Refused(f"mode: the loop is out of service: {self._modes.reason}")
         if self._modes.target is Mode.AUTOMATIC:
             return Refused("mode: the loop's target is AUTO, put it in MAN first")
-        return self._around.gate.aim(wish, self._view(seen), self._clock.monotonic())
+        return None
 
     def _accepted(self) -> None:
         self._refused = ""
@@ -336,13 +341,13 @@ class Loop:
         expires = self._clock.monotonic() + self._settings.period_seconds
         return Proposal(source, self._path, value, priority, expires)
 
-    def _circumstances(self, seen: Seen) -> Circumstances:
+    def _circumstances(self, seen: Seen | None) -> Circumstances:
         return Circumstances(
             mode=f"{self._modes.actual} advisory" if self._around.advisory else self._modes.actual,
             controller=self._controller(),
             set_point=self._settings.set_point,
-            process_value=number(seen.process_value.value),
-            readback=number(seen.readback.value),
+            process_value=number(seen.process_value.value) if seen else None,
+            readback=number(seen.readback.value) if seen else None,
         )
 
     def _controller(self) -> str:

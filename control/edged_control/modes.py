@@ -25,7 +25,7 @@ class Modes:
         self._yielded = ""
         self.actual = Mode.OUT_OF_SERVICE
         self.target = target
-        self.reason = ""
+        self.reason = "not started"
         self.baseline: float | None = None
 
     def start(self) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from edged.clock import VirtualClock
 from edged.errors import OutboxUnavailable
 from edged.metrics import Metrics
+from edged.ports import Plant
 from edged.settings import Condition, ControlSettings, LoopSettings, PidSettings
 from edged.types import (
     Decision,
@@ -153,15 +154,18 @@ class Rig:
     belt: float = 150.0
     limits: Sequence[Limits] = (BELT_LIMITS,)
 
+    clock: VirtualClock = field(default_factory=SteppingClock)
+
     def __post_init__(self) -> None:
-        self.clock = SteppingClock()
         self.seal = Seal()
         self.plc = SimulatedPlc(self.clock, self.seal, belt=self.belt)
-        self.clock.plc = self.plc
+        if isinstance(self.clock, SteppingClock):
+            self.clock.plc = self.plc
         self.interruption = Interruption()
         self.road = FakeRoad(self.clock, self.interruption)
         self.alarms = FakeAlarms()
         self.metrics = Metrics()
+        self.plant: Plant | None = None
         self._born = 0
         self.control = self.build()
 
@@ -175,7 +179,7 @@ class Rig:
             signals=SIGNALS,
             ceiling=self.limits,
             limits=self.limits,
-            plant=PlcClient(self.plc, f"daemon {self._born}", self.interruption),
+            plant=self.plant or PlcClient(self.plc, f"daemon {self._born}", self.interruption),
             road=self.road,
             recorder_writable=lambda: not self.road.full,
             clock=self.clock,

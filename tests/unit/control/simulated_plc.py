@@ -117,6 +117,7 @@ class SimulatedPlc:
     offline: bool = False
     journal: list[Entry] = field(default_factory=list)
     overtaking_value: float = 160.0
+    request_seconds: float = REQUEST_SECONDS
     go_dark_after_write: bool = False
     on_write: Callable[[], object] | None = None
 
@@ -163,7 +164,7 @@ class SimulatedPlc:
 
     def answer(self, daemon: str, signals: Sequence[str]) -> list[Sample]:
         """One read request."""
-        self.clock.tick(REQUEST_SECONDS)
+        self.clock.tick(self.request_seconds)
         if self.offline:
             raise SourceLost("no answer")
         samples = [self._sample(signal) for signal in signals]
@@ -174,7 +175,7 @@ class SimulatedPlc:
 
     def accept(self, daemon: str, command: Command) -> None:
         """One write request."""
-        self.clock.tick(REQUEST_SECONDS)
+        self.clock.tick(self.request_seconds)
         assert command.seal is self.seal
         if self.offline:
             raise WriteFailed("no connection")

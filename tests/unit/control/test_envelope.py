@@ -29,6 +29,7 @@ from tests.unit.control.simulated_plc import (
 COMMANDS_PER_RULE = 10
 RULES_PER_EXAMPLE = 10
 EXAMPLES = 400
+MEMORY_DISK = Path("/dev/shm")
 
 bad_values: st.SearchStrategy[Any] = st.sampled_from(
     [math.nan, math.inf, -math.inf, None, 1e30, -1e30, 0.0, 20.0, 25.0, True, "text"]
@@ -128,7 +129,7 @@ class Plant(RuleBasedStateMachine):
 
     @initialize(belt=st.sampled_from([60.0, 120.0, 150.0, 195.0]), threshold=st.sampled_from([5.0, 50.0]))
     def begin(self, belt: float, threshold: float) -> None:
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None)
         self.rig = Rig(Path(self.folder.name), belt=belt, limits=(narrower(approval_threshold=threshold),))
         self.rig.plc.product = 4.0 * belt
         self.oracle = EnvelopeOracle(belt, Envelope(approval_threshold=threshold))

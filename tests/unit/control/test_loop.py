@@ -604,6 +604,12 @@ def test_nobody_outside_may_call_himself_a_controller(running: Rig) -> None:
         assert running.wish(152.0, source=source) == Refused(f"mode: {source} is not a source outside")
 
 
+def test_a_wish_before_the_first_cycle_is_refused_and_nothing_is_read(rig: Rig) -> None:
+    assert rig.wish(152.0) == Refused("mode: the loop is out of service: not started")
+    assert rig.plc.journal == []
+    assert rig.road.decisions()[-1].process_value is None
+
+
 def test_a_wish_that_came_too_late_is_refused(running: Rig) -> None:
     manual(running)
     assert running.wish(152.0, seconds=0.0) == Refused("mode: the proposal has expired")
