@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edged.clock import SystemClock
 from edged.metrics import Metrics
-from edged.ports import ProposalDesk
+from edged.ports import ProposalDesk, Sink
 from edged.settings import BrokerSettings, HistoryOrder, SparkplugSettings
 from edged.supervise import Supervisor
 from edged.tags import Tags
@@ -25,6 +25,29 @@ PERIOD_SECONDS = 0.05
 CLOCK = SystemClock()
 
 
+def node_settings(
+    brokers: Sequence[BrokerSettings],
+    *,
+    primary_host: str | None = None,
+    history_order: HistoryOrder = HistoryOrder.LIVE_FIRST,
+) -> SparkplugSettings:
+    """Quick ones."""
+    return SparkplugSettings(
+        brokers=tuple(brokers),
+        primary_host=primary_host,
+        history_order=history_order,
+        keep_alive_seconds=KEEP_ALIVE_SECONDS,
+        publish_period_seconds=PERIOD_SECONDS,
+    )
+
+
+def node_over(
+    sink: Sink, tags: Tags, settings: SparkplugSettings, folder: Path, desk: ProposalDesk | None = None
+) -> SparkplugNode:
+    """The node of the test line."""
+    return SparkplugNode(settings, "glassworks", "line_a", SIGNALS, sink, tags.get, desk, CLOCK, Metrics(), folder)
+
+
 class Bench:
     """One node; `put` is what bus and outbox would do with a reading."""
 
@@ -37,20 +60,12 @@ class Bench:
         desk: ProposalDesk | None = None,
         history_order: HistoryOrder = HistoryOrder.LIVE_FIRST,
     ) -> None:
-        settings = SparkplugSettings(
-            brokers=tuple(brokers),
-            primary_host=primary_host,
-            history_order=history_order,
-            keep_alive_seconds=KEEP_ALIVE_SECONDS,
-            publish_period_seconds=PERIOD_SECONDS,
-        )
+        settings = node_settings(brokers, primary_host=primary_host, history_order=history_order)
         self.sink = FakeSink()
         self.tags = Tags()
         self.put_in: list[Sample] = []
         self._stamp = CLOCK.now() // MILLISECOND
-        self.node = SparkplugNode(
-            settings, "glassworks", "line_a", SIGNALS, self.sink, self.tags.get, desk, CLOCK, Metrics(), folder
-        )
+        self.node = node_over(self.sink, self.tags, settings, folder, desk)
 
     def put(self, *values: tuple[str, Value]) -> None:
         """Commits one batch now; times are whole ms, each its own."""

@@ -179,5 +179,5 @@ async def test_a_stop_while_connecting_does_not_wait_for_the_answer() -> None:
 
 async def until_online(bench: Bench) -> None:
     async with asyncio.timeout(READY_SECONDS):
-        while not bench.node.status().online:  # noqa: ASYNC110 - the status is all there is to look at
+        while not bench.node.status().online:
             await asyncio.sleep(0.02)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,6 @@ from edged.errors import SourceUnreachable
 from edged.settings import BrokerSettings
 from edged.types import Lane
 from edged_connectors.north.rules import SparkplugRules
-from tests.conftest import PROJECT
 from tests.integration.brokers import MosquittoBroker, free_port, mosquitto_broker
 from tests.integration.cuttable_link import cuttable_link
 from tests.integration.sparkplug_bench import Bench, arrived, bdseq_of, offered
@@ -25,20 +21,6 @@ pytestmark = pytest.mark.mosquitto
 OUTAGE_SECONDS = 5.0
 TICK_SECONDS = 0.05
 DEVICES = 3
-
-
-@contextlib.asynccontextmanager
-async def child(port: int, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A node in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.sparkplug_child", str(port), str(folder), cwd=PROJECT
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 def confirmed_values(bench: Bench) -> set[tuple[str, int, object]]:
@@ -61,21 +43,6 @@ def seq_is_unbroken(host: RecordingHost) -> bool:
         for message in host.heard
         for violation in rules.check(message.topic, message.payload, retain=message.retain, qos=message.qos)
     ]
-
-
-async def test_a_shot_process_dies_by_its_will_and_is_born_with_the_next_bdseq(tmp_path: Path) -> None:
-    async with mosquitto_broker(tmp_path / "broker") as broker, recording_host(broker.port) as host:
-        for life in range(2):
-            async with child(broker.port, tmp_path) as process:
-                await host.until(lambda life=life: len(host.of("NBIRTH")) == life + 1, 30)  # type: ignore[misc]
-                before = len(host.of("DDATA"))
-                await host.until(lambda before=before: len(host.of("DDATA")) > before + 3)  # type: ignore[misc]
-                process.kill()
-                await process.wait()
-                await host.until(lambda life=life: len(host.of("NDEATH")) == life + 1)  # type: ignore[misc]
-    assert [bdseq_of(message) for message in host.of("NBIRTH")] == [0, 1]
-    assert [bdseq_of(message) for message in host.of("NDEATH")] == [0, 1]
-    assert all(message.qos == 1 and not message.retain for message in host.of("NDEATH"))
 
 
 @pytest.mark.parametrize("clean", [True, False], ids=["stopped", "killed"])

@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 import orjson
 
+from edged.settings import SparkplugSettings
 from edged.types import NANOSECONDS_PER_SECOND
 from edged_connectors.north.topics import NAMESPACE, state_topics
 
 KEEP_ALIVES_IN_DOUBT = 2
+NOTICE_SECONDS = 60.0
+"""How long the broker may be gone before we learn that the host was gone too."""
 
 
 class HostState(StrEnum):
@@ -20,6 +23,13 @@ class HostState(StrEnum):
     UNKNOWN = "unknown"
     ONLINE = "online"
     OFFLINE = "offline"
+
+
+def hold_seconds(settings: SparkplugSettings) -> float:
+    """How long the outbox has to keep what was confirmed, for `Sink.unconfirm`; 0 without a primary host."""
+    if settings.primary_host is None:
+        return 0.0
+    return KEEP_ALIVES_IN_DOUBT * settings.keep_alive_seconds + NOTICE_SECONDS
 
 
 class Doubt(NamedTuple):
