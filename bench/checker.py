@@ -23,12 +23,14 @@ GUARD_MILLISECONDS = 1000
 """The last second before the last value held is not judged: a publish may end between two signals of one tick."""
 LATE_SECONDS = 5.0
 NANOSECONDS_PER_MILLISECOND = 1_000_000
+RESTATED = "unchanged"
+"""Reason of a value that a new connection brought and that was known before."""
 FACE_SOURCES = {"opcua": "furnace", "modbus": "forming", "mqtt": "cold_end"}
 
 JOINED = "JOIN batches b USING (batch_id) JOIN streams t USING (stream_id) WHERE t.node = ?"
 SAMPLES = f"FROM sample_rows r JOIN signals n USING (signal_id) {JOINED}"
 ROWS = f"""
-SELECT n.signal, r.source_time, r.value_number, r.value_text, b.committed_ns, r.quality
+SELECT n.signal, r.source_time, r.value_number, r.value_text, b.committed_ns, r.quality, r.reason
 {SAMPLES} ORDER BY t.stream_id, b.seq, r.row
 """
 RECEIVE_TIMES = f"SELECT r.receive_time {SAMPLES} AND n.signal LIKE ? AND r.value_type <> 0"
@@ -47,6 +49,7 @@ class Row(NamedTuple):
     value: float | str | None
     committed: int
     good: bool
+    restated: bool
 
 
 class GapSpan(NamedTuple):
@@ -147,9 +150,10 @@ def read_rows(database: Path, node: str) -> dict[str, list[Row]]:
     """Every sample of the node by signal, in the order in which the edge numbered it."""
     by_signal: dict[str, list[Row]] = defaultdict(list)
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        for signal, time, number, text, committed, quality in connection.execute(ROWS, (node,)):
+        for signal, time, number, text, committed, quality, reason in connection.execute(ROWS, (node,)):
             value = number if text is None else text
-            by_signal[signal].append(Row(time // NANOSECONDS_PER_MILLISECOND, value, committed, quality == 192))
+            row = Row(time // NANOSECONDS_PER_MILLISECOND, value, committed, quality == 192, reason == RESTATED)
+            by_signal[signal].append(row)
     return by_signal
 
 
@@ -318,10 +322,18 @@ def _count_rows(
     part.out_of_order += _inversions([row.time for row in known])
     part.duplicated += len(known) - len({row.time for row in known})
     for row in held:
+        if row.restated and _restates(row, offered):
+            continue
         right = row.time in unchanged or (row.time in offered and _same(row.value, offered[row.time]))
         if row.good and not right:
             part.invented += 1
             examples.append(f"{signal} at {row.time}: the hub holds {row.value}, which was never offered")
+
+
+def _restates(row: Row, offered: Mapping[int, Any]) -> bool:
+    """Whether the daemon said again, after a loss, what the source last said: honest, and no value of its own."""
+    earlier = [time for time in offered if time <= row.time]
+    return bool(earlier) and _same(row.value, offered[max(earlier)])
 
 
 def _count_offer(

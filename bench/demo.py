@@ -127,7 +127,7 @@ def table_lines(tally: Tally, status: dict[str, Any]) -> list[str]:
     lines = [f"edged {status['line']}   {tally.seconds:5.0f} s   Ctrl-C stops everything", ""]
     lines += [f"  {s['name']:<12} {s['state']:<10} {s['samples']:>9,} values in" for s in status["sources"]]
     outbox, hub, sparkplug = status["outbox"], status["hub"], status["sparkplug"]
-    depth = sum(sink["depth"] for sink in outbox["sinks"] if sink["name"] == "hub")
+    depth = next(sink["process_batches"] for sink in outbox["sinks"] if sink["name"] == "hub")
     lines.append(
         f"  outbox       {'writable' if outbox['degraded'] == '' else 'DEGRADED':<10} {depth:>9,} batches deep"
     )
