@@ -7,7 +7,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TypeAlias
 
 from edged import __version__
 from edged.browse import browse
@@ -17,6 +19,8 @@ from edged.registry import ConnectorKind, connector_kinds
 from edged.schema import json_schema
 from edged.status import fetch
 from edged.table import render
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 
 FAILED = 1
 WRONG_INPUT = 2
@@ -69,6 +73,14 @@ example:
   edged status
   edged status --url http://127.0.0.1:8471 --token-file /etc/edged/http-token
   edged status --json | jq .outbox
+"""
+OUTBOX_EXAMPLE = """\
+example:
+  edged outbox inspect /var/lib/edged/outbox.db                       what is inside, who has confirmed what
+  edged outbox verify /var/lib/edged/outbox.db                        is it whole? exit status 1 with faults
+  edged outbox export --format csv /var/lib/edged/outbox.db > all.csv every readable row
+
+The file is only read: the daemon may be running. Files that were set aside as damaged can be looked into as well.
 """
 
 
@@ -125,15 +137,27 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--url", default=STATUS_URL, help=f"where its pages are (default {STATUS_URL})")
     status.add_argument("--token-file", type=Path, metavar="FILE", help="the bearer token, when http.token is set")
     status.add_argument("--json", action="store_true", help="print the answer as it came")
+
+    outbox = _add(commands, "outbox", "look into an outbox file without changing it", OUTBOX_EXAMPLE, None)
+    _add_outbox(outbox.add_subparsers(title="commands", metavar="COMMAND", required=True))
     return parser
 
 
+def _add_outbox(commands: Commands) -> None:
+    inspect = _add(commands, "inspect", "print what an outbox holds", OUTBOX_EXAMPLE, _outbox_inspect)
+    verify = _add(commands, "verify", "check every batch of an outbox", OUTBOX_EXAMPLE, _outbox_verify)
+    export = _add(commands, "export", "print every readable row of an outbox", OUTBOX_EXAMPLE, _outbox_export)
+    for parser in (inspect, verify, export):
+        parser.add_argument("file", type=Path, metavar="FILE", help="outbox.db in the line's data directory")
+    export.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="default: jsonl")
+
+
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: Commands,
     name: str,
     summary: str,
     example: str,
-    command: Callable[[argparse.Namespace], int],
+    command: Callable[[argparse.Namespace], int] | None,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
@@ -142,7 +166,8 @@ def _add(
         epilog=example,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(command=command)
+    if command is not None:
+        parser.set_defaults(command=command)
     return parser
 
 
@@ -219,6 +244,33 @@ def _status(options: argparse.Namespace) -> int:
         print(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
         print(render(answer))
+    return 0
+
+
+def _outbox_inspect(options: argparse.Namespace) -> int:
+    from edged.outbox_report import inspect
+
+    report = inspect(options.file)
+    rows = {name: [row._asdict() for row in getattr(report, name)] for name in ("lanes", "sinks", "sources")}
+    print(render({**asdict(report), "old_files": list(report.old_files), **rows}))
+    return 0
+
+
+def _outbox_verify(options: argparse.Namespace) -> int:
+    from edged.outbox_report import verify
+
+    faults = verify(options.file)
+    for fault in faults:
+        print(f"{options.file}: {fault}", file=sys.stderr)
+    print(f"{options.file}: {_count(len(faults), 'fault') if faults else 'ok'}")
+    return FAILED if faults else 0
+
+
+def _outbox_export(options: argparse.Namespace) -> int:
+    from edged.outbox_report import export
+
+    rows = export(options.file, sys.stdout, options.format)
+    print(_count(rows, "row"), file=sys.stderr)
     return 0
 
 

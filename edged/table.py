@@ -39,16 +39,21 @@ def _section(value: object) -> Iterator[str]:
     rows = value if isinstance(value, list) else []
     if all(isinstance(row, Mapping) for row in rows):
         return table(rows)
-    return (f"  {_cell(row)}" for row in rows)
+    return (f"  {_text(row)}" for row in rows)
 
 
 def _pairs(values: Mapping[str, object], indent: str = "") -> Iterator[str]:
     width = max((len(key) for key in values), default=0)
     for key, value in values.items():
-        yield f"{indent}{key.ljust(width)}  {_cell(value)}".rstrip()
+        yield f"{indent}{key.ljust(width)}  {_text(value)}".rstrip()
 
 
 def _cell(value: object) -> str:
+    text = _text(value)
+    return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 3] + "..."
+
+
+def _text(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -58,8 +63,7 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):
-        value = ", ".join(f"{key}={_cell(item)}" for key, item in value.items())
-    elif isinstance(value, list):
-        value = ", ".join(_cell(item) for item in value)
-    text = str(value)
-    return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 3] + "..."
+        return ", ".join(f"{key}={_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    return str(value)
