@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_replay(commands)
     _add_dataset(commands)
     _add_broker(commands)
-    face = commands.add_parser("face", help=argparse.SUPPRESS)
+    face = commands.add_parser("face", description="The process of one face; started by run, never by hand.")
     face.set_defaults(command=_face)
     return parser
 

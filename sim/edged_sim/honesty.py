@@ -17,8 +17,8 @@ RULE_LIMIT = 0.75
 ORACLE_LIMIT = 0.98
 """F1 that the oracle must stay below: more, and nothing is left to chance."""
 
-FEWEST_POSITIVES = 500
-"""Rows with a defect ahead that a judgement needs."""
+FEWEST_SPELLS = 20
+"""Separate spells with a defect ahead that a judgement needs: one long episode alone makes any rule look good."""
 
 SIGNAL_OF_CONDITION = {
     "furnace_temperature": "furnace/temperature",
@@ -51,7 +51,7 @@ def judge(columns: Mapping[str, Numbers], oracle: Numbers, labels: Labels) -> Ho
             if score > best:
                 best, name = score, f"{path} {direction} {sign * threshold:.4g}"
     oracle_f1, oracle_threshold = best_f1(oracle, labels)
-    enough = int(labels.sum()) >= FEWEST_POSITIVES
+    enough = int(np.count_nonzero(labels[1:] & ~labels[:-1])) >= FEWEST_SPELLS
     accepted = best < RULE_LIMIT and oracle_f1 < ORACLE_LIMIT if enough else None
     return Honesty(best, name, oracle_f1, oracle_threshold, accepted)
 

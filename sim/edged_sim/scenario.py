@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -10,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from edged.document import read_document
 from edged.errors import ConfigError
-from edged.faults import Faults, report
+from edged.faults import Faults, did_you_mean, got, report
 from edged.settings import Finite, Seconds, Section
 from edged.types import ValueType
 from edged_sim.forces import Target
@@ -21,9 +20,7 @@ FARTHEST_REGISTER = 65_535
 
 def _known_signal(path: object) -> object:
     if path not in BY_PATH:
-        close = get_close_matches(str(path), BY_PATH, n=1)
-        hint = f", did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"the simulated line has no signal {path!r}{hint}")
+        raise ValueError(f"the simulated line has no such signal, {got(path)}{did_you_mean(path, BY_PATH)}")
     return path
 
 
@@ -185,6 +182,26 @@ class LocalChange(_Timed):
         return self
 
 
+def _known_kind(fault: object) -> object:
+    kind = fault.get("kind") if isinstance(fault, dict) else None
+    if isinstance(fault, dict) and kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, {got(kind)}{did_you_mean(kind, KINDS)}")
+    return fault
+
+
+KINDS = (
+    "drift",
+    "spike",
+    "stuck",
+    "bad_quality",
+    "server_stall",
+    "server_death",
+    "disturbance",
+    "modbus_exception",
+    "late_answers",
+    "local_change",
+)
+
 Fault: TypeAlias = Annotated[
     Drift
     | Spike
@@ -197,6 +214,7 @@ Fault: TypeAlias = Annotated[
     | LateAnswers
     | LocalChange,
     Field(discriminator="kind"),
+    BeforeValidator(_known_kind),
 ]
 
 
