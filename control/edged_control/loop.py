@@ -7,27 +7,19 @@ import math
 from dataclasses import replace
 
 from edged.errors import EdgedError, OutboxUnavailable
-from edged.log import get_logger
 from edged.settings import LoopSettings
 from edged.types import Allowed, Clamped, Decision, Priority, Proposal, Refused, Verdict, WriteOutcome
-from edged_control.arbiter import arbitrate
 from edged_control.decisions import Circumstances, DecisionLog, reason_of, word
-from edged_control.gate import CONTROLLERS, HOLD, Mode, PlantView, credit_cap, number
+from edged_control.gate import CONTROLLERS, HOLD, Mode, PlantView, number
 from edged_control.limits import EffectiveLimits
 from edged_control.modes import Modes
 from edged_control.output import Output, WriteResult
-from edged_control.pid import Pid, PidTuning
-from edged_control.scan import Scan, Seen, good_number
+from edged_control.proposer import PID, Proposer
+from edged_control.scan import Scan, Seen
 from edged_control.status import LoopStatus, Tally
 from edged_control.surroundings import OUTSIDE_ALARM, REFUSED_ALARM, WRITE_ALARM, Surroundings
 
-PID = "pid"
-WALK = "walk"
-CONTROLLER_PRIORITY = 0
-PERSON_PRIORITY = 100
 TARGET_MODES = {"manual": Mode.MANUAL, "automatic": Mode.AUTOMATIC}
-
-log = get_logger("control")
 
 
 class Loop:
@@ -51,9 +43,7 @@ class Loop:
         )
         self._log = DecisionLog(settings.name, self._path, around.config_hash, around.road, around.clock)
         self._modes = Modes(settings.name, TARGET_MODES[settings.target_mode], settings.good_cycles, around)
-        self._pid = Pid(_tuning(settings, limits))
-        self._pid_time = -math.inf
-        self._walk: Proposal | None = None
+        self._proposer = Proposer(settings, self._path, limits, around.clock)
         self._entered = False
         self._refused = ""
         self._seen: Seen | None = None
@@ -72,7 +62,7 @@ class Loop:
 
     def start(self) -> None:
         """Comes up in MAN: nothing of an earlier run is assumed but what the gate must remember."""
-        self._walk = None
+        self._proposer.drop()
         self._modes.start()
 
     def stand_down(self, reason: str) -> None:
@@ -87,7 +77,7 @@ class Loop:
             actual_mode=self._modes.actual,
             target_mode=self._modes.target,
             reason=self._modes.reason,
-            controller=self._controller(),
+            controller=self._proposer.name(self._modes.actual),
             set_point=self._settings.set_point,
             process_value=number(seen.process_value.value) if seen else None,
             output=tally.value,
@@ -108,7 +98,8 @@ class Loop:
         entered = self._entered or self._has_strayed(present)
         refused = self._modes.request(target, present, entered=entered, identity=identity)
         if refused is None:
-            self._walk, self._entered = None, False
+            self._entered = False
+            self._proposer.drop()
         return refused
 
     async def consider(self, wish: Proposal) -> Verdict:
@@ -121,8 +112,7 @@ class Loop:
             if isinstance(verdict, Refused):
                 await self._record_refusal(wish, verdict, self._seen)
             else:
-                self._walk = replace(wish, value=verdict.value)
-                log.info("wish_accepted", loop=self.name, source=wish.source, value=wish.value, identity=wish.identity)
+                self._proposer.take(wish, verdict.value)
             return verdict
 
     async def cycle(self) -> None:
@@ -133,9 +123,11 @@ class Loop:
             fault = self._fault(seen)
             self._modes.count(fault)
             if fault:
-                self._walk = None
-            proposal = self._propose(seen)
-            after = seen if proposal is None else await self._carry_out(proposal, seen)
+                self._proposer.drop()
+            wanted = self._proposer.propose(self._modes.actual, seen)
+            if wanted.fault:
+                self._modes.shed(f"finite: {wanted.fault}")
+            after = seen if wanted.proposal is None else await self._carry_out(wanted.proposal, seen)
             if after is not None:
                 self._seen = after
                 await self._beat(after)
@@ -164,31 +156,10 @@ class Loop:
     def _fault(self, seen: Seen) -> str:
         """Why the controller could not write now, as the gate sees it; empty when it could."""
         present = number(seen.readback.value)
-        probe = self._proposal(PID, math.nan if present is None else present)
+        probe = self._proposer.proposal(PID, math.nan if present is None else present)
         view = replace(self._view(seen), mode=Mode.AUTOMATIC)
         verdict = self._around.gate.aim(probe, view, self._clock.monotonic())
         return verdict.reason if isinstance(verdict, Refused) else ""
-
-    def _propose(self, seen: Seen) -> Proposal | None:
-        now = self._clock.monotonic()
-        seconds = min(now - self._pid_time, credit_cap(self._settings.period_seconds))
-        process_value, present = good_number(seen.process_value), seen.present()
-        if process_value is None or present is None:
-            return None
-        self._pid_time = now
-        if self._modes.actual is Mode.AUTOMATIC:
-            wanted = self._pid.update(self._settings.set_point, process_value, present, seconds)
-            if wanted.value is not None:
-                return arbitrate([self._proposal(PID, wanted.value)], now)
-            self._modes.shed(f"finite: {wanted.fault}")
-        self._pid.track(process_value, seconds)
-        if self._walk is None or self._modes.actual is not Mode.MANUAL:
-            return None
-        if abs(self._walk.value - present) <= self._settings.readback_tolerance:
-            log.info("wish_fulfilled", loop=self.name, source=self._walk.source, value=self._walk.value)
-            self._walk = None
-            return None
-        return arbitrate([self._proposal(WALK, self._walk.value)], now)
 
     async def _carry_out(self, proposal: Proposal, seen: Seen) -> Seen | None:
         """Takes a proposal through the gate to the plant; what the cycle knows afterwards, or None if not verified."""
@@ -255,7 +226,7 @@ class Loop:
         """Nothing is written; the first of a row of alike refusals raises the alarm and is worth a record."""
         self._tally.refusals += 1
         self._around.meters.refusals.inc()
-        self._walk = None
+        self._proposer.drop()
         check = verdict.reason.partition(":")[0]
         if check == self._refused:
             return False
@@ -304,7 +275,7 @@ class Loop:
         """Somebody else moved the output; where the plant had not given it to us, that was an entry and no override."""
         if self._around.advisory:
             return
-        self._walk = None
+        self._proposer.drop()
         if seen is not None and seen.is_denied() and self._output.expected is not None:
             self._modes.accept_entry(self._output.expected)
             return
@@ -336,38 +307,14 @@ class Loop:
             deadband=settings.output_deadband,
         )
 
-    def _proposal(self, source: str, value: float) -> Proposal:
-        priority = CONTROLLER_PRIORITY if source == PID else PERSON_PRIORITY
-        expires = self._clock.monotonic() + self._settings.period_seconds
-        return Proposal(source, self._path, value, priority, expires)
-
     def _circumstances(self, seen: Seen | None) -> Circumstances:
         return Circumstances(
-            mode=f"{self._modes.actual} advisory" if self._around.advisory else self._modes.actual,
-            controller=self._controller(),
+            mode=f"{self._modes.actual} advisory" if self._around.advisory else self._modes.actual.value,
+            controller=self._proposer.name(self._modes.actual),
             set_point=self._settings.set_point,
             process_value=number(seen.process_value.value) if seen else None,
             readback=number(seen.readback.value) if seen else None,
         )
 
-    def _controller(self) -> str:
-        if self._modes.actual is Mode.AUTOMATIC:
-            return PID
-        return f"{WALK} {self._walk.source} {self._walk.identity}".strip() if self._walk else "hold"
-
     def _full(self, name: str) -> str:
         return f"{self._around.line}/{name}"
-
-
-def _tuning(settings: LoopSettings, limits: EffectiveLimits) -> PidTuning:
-    controller = settings.controller
-    return PidTuning(
-        gain=controller.gain,
-        integral_seconds=controller.integral_seconds,
-        derivative_seconds=controller.derivative_seconds,
-        filter_seconds=controller.filter_seconds,
-        low=limits.low,
-        high=limits.high,
-        step=limits.rate_per_second * credit_cap(settings.period_seconds),
-        slack=max(settings.output_deadband, settings.readback_tolerance),
-    )

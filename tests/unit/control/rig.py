@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from edged.clock import VirtualClock
 from edged.errors import OutboxUnavailable
@@ -235,6 +235,11 @@ class Rig:
             self.plc.note_handover()
         return refused
 
+    def take_over(self) -> None:
+        """A person puts the loop into MAN."""
+        assert self.hand_over(Mode.MANUAL) is None
+        self.step()
+
     def wish(self, value: float, source: str = "operator", signal: str = BELT, seconds: float = 60.0) -> Any:
         """Somebody outside wants the belt elsewhere."""
         expires = self.clock.monotonic() + seconds
@@ -252,6 +257,12 @@ class Rig:
     def own_writes(self) -> list[float]:
         """Every value that a daemon sent, applied or not."""
         return [write.value for write in self.plc.writes if write.by.startswith("daemon")]
+
+
+class MakeRig(Protocol):
+    """Builds a rig that is closed at the end of the test."""
+
+    def __call__(self, **changes: Any) -> Rig: ...
 
 
 def with_loop(**changes: Any) -> LoopSettings:
