@@ -7,7 +7,7 @@ from aiohttp import web
 from edged.clock import Clock
 from edged.log import get_logger
 from edged.metrics import Metrics
-from edged_cloud_sync.wire import CONTENT_TYPE, MAX_BODY_BYTES, Answer, Envelope, decode_envelope, encode_answer
+from edged_cloud_sync.wire import CONTENT_TYPE, MAX_BODY_BYTES, Answer, decode_envelope, encode_answer
 from edged_hub.access import CALLER, fault
 from edged_hub.store import Store, StoreBusy
 
@@ -25,7 +25,6 @@ class Ingest:
         self._clock = clock
         self._in_flight = 0
         self._batches = metrics.counter("edged_hub_batches_total", "Batches committed")
-        self._rows = metrics.counter("edged_hub_rows_total", "Samples and events committed")
         self._duplicates = metrics.counter("edged_hub_duplicate_batches_total", "Batches sent again and skipped")
         self._refused = metrics.counter("edged_hub_refused_batches_total", "Batches that could not be read")
         self._seconds = metrics.histogram("edged_hub_ingest_seconds", "Time from a whole body to the answer")
@@ -53,16 +52,13 @@ class Ingest:
         if envelope.node != caller.name:
             return fault(403, f"this secret belongs to {caller.name}, the batches to {envelope.node}")
         answer = await self._store.ingest(envelope.node, envelope.batches, envelope.offers)
-        self._note(envelope, answer)
+        self._note(envelope.node, answer)
         self._seconds.observe(self._clock.monotonic() - started)
         return web.Response(body=encode_answer(answer), content_type="application/json")
 
-    def _note(self, envelope: Envelope, answer: Answer) -> None:
-        refused = {refusal.key for refusal in answer.refused}
-        if not answer.duplicates:
-            self._rows.inc(sum(batch.rows for batch in envelope.batches if batch.key not in refused))
+    def _note(self, node: str, answer: Answer) -> None:
         self._batches.inc(len(answer.accepted) - answer.duplicates)
         self._duplicates.inc(answer.duplicates)
-        self._refused.inc(len(refused))
+        self._refused.inc(len(answer.refused))
         for key, reason in answer.refused:
-            log.error("batch_put_aside", node=envelope.node, key=key, reason=reason)
+            log.error("batch_put_aside", node=node, key=key, reason=reason)

@@ -42,6 +42,8 @@ class HubServer:
         self._identities = Identities(store, clock)
         self._ingest = Ingest(store, clock, metrics)
         self._api = ReadApi(store, clock)
+        self._samples = metrics.gauge("edged_hub_samples", "Samples held")
+        self._events = metrics.gauge("edged_hub_events", "Events held")
         self._runner: web.AppRunner | None = None
         self.port = settings.port
 
@@ -99,6 +101,9 @@ class HubServer:
         return web.Response(body=b'{"ready":true}', content_type="application/json")
 
     async def _get_metrics(self, _: web.Request) -> web.Response:
+        totals = await self._store.totals()
+        self._samples.set(totals.samples)
+        self._events.set(totals.events)
         return web.Response(body=self._metrics.render(), headers={"Content-Type": METRICS_CONTENT_TYPE})
 
     def _tls(self) -> ssl.SSLContext | None:

@@ -39,8 +39,9 @@ QUERY_SECONDS = 10.0
 class SqliteReader:
     """Every query of the API as one or a few statements. Raises StoreUnavailable."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, query_seconds: float = QUERY_SECONDS) -> None:
         self._path = path
+        self._query_seconds = query_seconds
         self._open: list[aiosqlite.Connection] = []
         self._idle: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
         self._identities: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
@@ -57,8 +58,11 @@ class SqliteReader:
         return [_sample(row) for row in rows]
 
     async def history(self, signal: str, period: Period, limit: int, node: str | None) -> Sequence[HeldSample]:
-        values = {"signal": signal, "node": node, "start": period.start, "end": period.end, "limit": limit}
-        return [_sample(row) for row in await self._fetch("history", values)]
+        values = {"start": period.start, "end": period.end, "limit": limit}
+        found: list[HeldSample] = []
+        for (signal_id,) in await self._fetch("signals_of_path", {"signal": signal, "node": node}):
+            found += [_sample(row) for row in await self._fetch("history", values | {"signal_id": signal_id})]
+        return sorted(found, key=lambda sample: sample.source_time)[:limit]
 
     async def buckets(
         self, signal: str, period: Period, bucket_ns: int, limit: int, node: str | None
@@ -68,7 +72,8 @@ class SqliteReader:
 
     async def events(self, period: Period, limit: int, kind: str | None, node: str | None) -> Sequence[HeldEvent]:
         values = {"start": period.start, "end": period.end, "limit": limit, "kind": kind, "node": node}
-        return [HeldEvent(*row) for row in await self._fetch("events", values)]
+        name = "events" if kind is None else "events_of_kind"
+        return [HeldEvent(*row) for row in await self._fetch(name, values)]
 
     async def gaps(self, period: Period, limit: int, node: str | None) -> Sequence[HeldGap]:
         values = {"start": period.start, "end": period.end, "limit": limit, "node": node}
@@ -122,11 +127,11 @@ class SqliteReader:
     ) -> Sequence[Sequence[Any]]:
         async with self._borrow(queue or self._idle) as connection:
             try:
-                async with asyncio.timeout(QUERY_SECONDS):
+                async with asyncio.timeout(self._query_seconds):
                     return list(await connection.execute_fetchall(statement(name), dict(values)))
             except TimeoutError as fault:
                 await connection.interrupt()
-                raise StoreUnavailable(f"a query took longer than {QUERY_SECONDS:g} s: ask for less") from fault
+                raise StoreUnavailable(f"a query took longer than {self._query_seconds:g} s: ask for less") from fault
             except sqlite3.Error as fault:
                 raise StoreUnavailable(f"{self._path}: {fault}") from fault
 

@@ -162,7 +162,7 @@ async def command(*arguments: str) -> asyncio.subprocess.Process:
     """`edged-hub` with these arguments."""
     pipe = asyncio.subprocess.PIPE
     words = (sys.executable, "-m", "edged_hub", *arguments)
-    return await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe, env=os.environ)
+    return await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe, env=dict(os.environ))
 
 
 async def output(*arguments: str) -> str:

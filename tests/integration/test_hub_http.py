@@ -212,4 +212,4 @@ async def test_probes_and_metrics_need_no_secret_on_loopback(hub: RunningHub, se
     async with session.get(hub.url + "/metrics") as response:
         text = await response.text()
     assert "edged_hub_batches_total 1.0" in text
-    assert "edged_hub_rows_total 3.0" in text
+    assert "edged_hub_samples 3.0" in text

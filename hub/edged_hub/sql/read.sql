@@ -10,12 +10,15 @@ JOIN sample_rows r ON r.signal_id = n.signal_id AND (r.source_time, r.batch_id, 
 JOIN batches b USING (batch_id)
 WHERE (:node IS NULL OR n.node = :node) AND (:signal IS NULL OR n.signal = :signal) ORDER BY n.node, n.signal;
 
+-- name: signals_of_path
+SELECT signal_id FROM signals WHERE signal = :signal AND (:node IS NULL OR node = :node) ORDER BY node;
+
 -- name: history
 SELECT n.node, n.signal, n.unit, r.source_time, r.receive_time, r.value_type, r.value_number, r.value_text, r.quality,
     r.reason, b.seq, r.row
-FROM signals n JOIN sample_rows r USING (signal_id) JOIN batches b USING (batch_id)
-WHERE n.signal = :signal AND (:node IS NULL OR n.node = :node) AND r.source_time >= :start AND r.source_time < :end
-ORDER BY r.source_time, r.batch_id, r.row LIMIT :limit;
+FROM sample_rows r JOIN batches b USING (batch_id) JOIN signals n USING (signal_id)
+WHERE r.signal_id = :signal_id AND r.source_time >= :start AND r.source_time < :end
+ORDER BY r.signal_id, r.source_time, r.batch_id, r.row LIMIT :limit;
 
 -- name: buckets
 SELECT source_time - ((source_time % :bucket) + :bucket) % :bucket AS bucket_start,
@@ -27,7 +30,12 @@ GROUP BY bucket_start ORDER BY bucket_start LIMIT :limit;
 
 -- name: events
 SELECT node, kind, time, source, body, seq, row FROM events
-WHERE time >= :start AND time < :end AND (:kind IS NULL OR kind = :kind) AND (:node IS NULL OR node = :node)
+WHERE time >= :start AND time < :end AND (:node IS NULL OR node = :node)
+ORDER BY time DESC, seq DESC, row DESC LIMIT :limit;
+
+-- name: events_of_kind
+SELECT node, kind, time, source, body, seq, row FROM events
+WHERE kind = :kind AND time >= :start AND time < :end AND (:node IS NULL OR node = :node)
 ORDER BY time DESC, seq DESC, row DESC LIMIT :limit;
 
 -- name: gaps
