@@ -28,6 +28,7 @@ from edged.supervise import ServiceStatus, Supervisor
 from edged.tags import Tags
 from edged.types import Alarm, Lane, Priority, Sample, Seal
 from edged_cloud_sync.uplink import Uplink, UplinkStatus
+from edged_connectors.north.host import hold_seconds
 from edged_connectors.north.node import NodeStatus, SparkplugNode
 from edged_connectors.south.plant import PlantRouter
 from edged_connectors.south.runner import SourceRunner
@@ -282,13 +283,18 @@ class Daemon:
         settings = self._settings.sparkplug
         if settings is None:
             return None
-        cap = self._settings.outbox.sparkplug_cap_age_seconds
+        sink = self._outbox.sink(
+            SPARKPLUG_SINK,
+            cap_age_seconds=self._settings.outbox.sparkplug_cap_age_seconds,
+            hold_seconds=hold_seconds(settings),
+            lanes=(Lane.PROCESS,),
+        )
         return SparkplugNode(
             settings,
             site=self._settings.site,
             line=self._settings.line,
             signals=list(self._config.signals.values()),
-            sink=self._outbox.sink(SPARKPLUG_SINK, cap_age_seconds=cap),
+            sink=sink,
             latest=self._tags.get,
             desk=self._control,
             clock=self._clock,
