@@ -7,9 +7,9 @@ import fcntl
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import uvloop
 
@@ -39,6 +39,8 @@ from edged_inference.slot import ModelSlot, SlotStatus
 STOP_GRACE_SECONDS = 5.0
 FLUSH_SECONDS = 3.0
 WATCH_SECONDS = 1.0
+SINK_PATIENCE_SECONDS = 10.0
+LOCK_FILE = "lock"
 HUB_SINK = "hub"
 SPARKPLUG_SINK = "sparkplug"
 
@@ -47,6 +49,10 @@ log = get_logger("app")
 
 class AlreadyRunning(EdgedError):
     """Another edged uses this data directory: stop it, or give this line a directory of its own."""
+
+
+class NoDataDirectory(EdgedError):
+    """The data directory cannot be used: name one in the configuration that edged may write to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class Daemon:
         self._seal = Seal()
         self._started = clock.now()
         self._samples = 0
+        self._away: dict[str, float] = {}
         self._received = metrics.counter("edged_samples_received_total", "Samples that connectors returned")
         self._tags = Tags()
         self._bus = Bus(outbox)
@@ -107,7 +114,6 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Starts outbox, sinks, then sources; on `stop` winds down: intake, outputs to hold, flush, grace, cancel."""
-        await self._pages.open()
         try:
             async with self._supervisor as services:
                 self._start(services)
@@ -118,7 +124,6 @@ class Daemon:
                 log.info("stopping")
                 await self._wind_down(services)
         finally:
-            await self._pages.close()
             await self._outbox.close()
             log.info("stopped")
 
@@ -146,8 +151,9 @@ class Daemon:
 
     def _start(self, services: Supervisor) -> None:
         services.start("watchdog", lambda: systemd.feed_watchdog(self._clock, services.healthy, self._summary))
+        services.start("status_pages", self._pages.run)
         services.start("alarms", self._alarms.run)
-        services.start("sinks", self._watch_sinks)
+        services.start("health", self._watch_health)
         if self._uplink:
             services.start("hub", self._uplink.run)
         if self._node:
@@ -174,15 +180,26 @@ class Daemon:
         if self._uplink:
             await services.stop("hub", STOP_GRACE_SECONDS)
 
-    async def _watch_sinks(self) -> None:
-        """Raises an alarm while the outbox cannot be written or the hub refuses this edge; both heal by themselves."""
+    async def _watch_health(self) -> None:
+        """Raises an alarm while a part of the daemon itself cannot do its work; all of them heal by themselves."""
         while True:
-            status = self._outbox.status()
-            self._raise_while(bool(status.degraded), "outbox_degraded", Priority.CRITICAL, str(status.degraded))
+            degraded = self._outbox.status().degraded
+            self._raise_while(bool(degraded), "outbox_degraded", Priority.CRITICAL, degraded)
+            self._raise_while(bool(self._pages.fault), "status_pages_closed", Priority.LOW, self._pages.fault)
             if self._uplink:
                 hub = self._uplink.status()
                 self._raise_while(hub.refused_identity, "hub_refuses_identity", Priority.HIGH, hub.last_error)
+                self._raise_when_long(not hub.connected, "hub_offline", hub.last_error)
+            if self._node:
+                node = self._node.status()
+                self._raise_when_long(not node.online, "sparkplug_offline", f"not born at {node.broker}")
             await self._clock.sleep(WATCH_SECONDS)
+
+    def _raise_when_long(self, away: bool, name: str, message: str) -> None:
+        """A sink that is away for a moment is no news: the outbox holds what it will get."""
+        now = self._clock.monotonic()
+        since = self._away.setdefault(name, now) if away else self._away.pop(name, now)
+        self._raise_while(away and now - since >= SINK_PATIENCE_SECONDS, name, Priority.MEDIUM, message)
 
     def _raise_while(self, condition: bool, name: str, priority: Priority, message: str) -> None:
         if condition:
@@ -310,7 +327,6 @@ def run(config: LineConfig) -> int:
 
 async def _serve(config: LineConfig) -> int:
     directory = config.settings.data_directory
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     held = _take_directory(directory)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -326,19 +342,25 @@ async def _serve(config: LineConfig) -> int:
         await outbox.close()
         raise
     await daemon.run(stop)
-    held.close()
+    os.close(held)
     return 0
 
 
-def _take_directory(directory: Path) -> IO[str]:
-    """Holds the data directory for this process. Raises AlreadyRunning."""
-    held = (directory / "lock").open("a+", encoding="utf-8")
+def _take_directory(directory: Path) -> int:
+    """Holds the data directory for this process, on a full disk too. Raises AlreadyRunning or NoDataDirectory."""
+    lock = directory / LOCK_FILE
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        held = os.open(lock, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as fault:
+        reason = "is not a directory" if isinstance(fault, FileExistsError) else fault.strerror
+        raise NoDataDirectory(f"data_directory {directory}: {reason}") from fault
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as fault:
-        held.seek(0)
-        raise AlreadyRunning(f"{directory} is in use by process {held.read().strip() or 'unknown'}") from fault
-    held.truncate(0)
-    held.write(str(os.getpid()))
-    held.flush()
+        os.close(held)
+        owner = lock.read_text(encoding="utf-8").strip() or "unknown"
+        raise AlreadyRunning(f"data_directory {directory} is in use by process {owner}") from fault
+    with suppress(OSError):
+        lock.write_text(str(os.getpid()), encoding="utf-8")
     return held

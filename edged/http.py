@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import os
 from collections.abc import Awaitable, Callable
 
 import orjson
@@ -20,7 +22,7 @@ log = get_logger("http")
 
 
 class PortTaken(EdgedError):
-    """The port for the status pages is in use: stop the other process or set http.port."""
+    """The port for the status pages is in use: stop the other process or set http.port. Everything else works."""
 
 
 class StatusServer:
@@ -42,9 +44,18 @@ class StatusServer:
         self._status = status
         self._runner: web.AppRunner | None = None
         self.port = settings.port
+        self.fault = ""
+        """Why nobody can look at the pages; empty while they are served."""
 
-    async def open(self) -> None:
-        """Starts to listen. Raises PortTaken."""
+    async def run(self) -> None:
+        """Serves the pages until cancelled. Raises PortTaken; whoever supervises tries again."""
+        await self._open()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self._close()
+
+    async def _open(self) -> None:
         app = web.Application(middlewares=[self._guard()])
         app.router.add_get("/metrics", self._get_metrics)
         app.router.add_get("/healthz", self._get_health)
@@ -56,15 +67,18 @@ class StatusServer:
         try:
             await site.start()
         except OSError as fault:
-            await self._runner.cleanup()
-            raise PortTaken(f"http.port {self._settings.port} on {self._settings.host}: {fault.strerror}") from fault
+            await self._close()
+            reason = os.strerror(fault.errno) if fault.errno else str(fault)
+            self.fault = f"http.port {self._settings.port} on {self._settings.host}: {reason}"
+            raise PortTaken(self.fault) from fault
         self.port = self._runner.addresses[0][1]
+        self.fault = ""
         log.info("status_pages", url=f"http://{self._settings.host}:{self.port}/status")
 
-    async def close(self) -> None:
-        """Stops listening."""
+    async def _close(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+            self._runner = None
 
     def _guard(self) -> Callable[..., Awaitable[web.StreamResponse]]:
         token = self._settings.token.read() if self._settings.token else None
