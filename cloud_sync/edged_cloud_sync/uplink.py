@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
-
-import aiohttp
 
 from edged.clock import Clock
-from edged.errors import AccessRefused, ConfigError, HubUnavailable
+from edged.errors import AccessRefused, HubUnavailable
 from edged.log import get_logger
 from edged.metrics import Metrics
-from edged.outside import loopback
 from edged.ports import Announcer, Sink, StoredBatch
 from edged.settings import HubSettings
 from edged.types import BatchKey, Lane, SeqRange
-from edged_cloud_sync.tls import client_context
-from edged_cloud_sync.wire import (
-    BATCH_OVERHEAD_BYTES,
-    CONTENT_TYPE,
-    INGEST_PATH,
-    MAX_BODY_BYTES,
-    MAX_OFFERS,
-    Answer,
-    Envelope,
-    WireBatch,
-    WireError,
-    decode_answer,
-    encode_envelope,
-)
+from edged_cloud_sync.client import HubBusy, HubClient, PostTooLarge, check_address
+from edged_cloud_sync.wire import BATCH_OVERHEAD_BYTES, MAX_BODY_BYTES, MAX_OFFERS, Answer, Envelope, WireBatch
 
 BATCHES_PER_TAKE = 1000
 """Four takes make one POST at most, which stays below the wire's limit of batches."""
 HEARTBEAT_SECONDS = 10.0
 """With nothing to send the hub is asked this often, so that `connected` is true."""
-STREAMED_BYTES = 1024 * 1024
-"""A body beyond this is written in pieces, so that the loop can breathe."""
 POST_BYTES = MAX_BODY_BYTES // 2
 RIDE_ALONG_SHARE = 0.5
 """Process values join a POST that events cause once this share of their period has passed."""
-RETRY_SECONDS = 1.0
-RETRY_CAP_SECONDS = 60.0
-ERROR_TEXT_LENGTH = 200
 
 log = get_logger("uplink")
 
@@ -64,18 +42,6 @@ class UplinkStatus:
     lacks: tuple[SeqRange, ...] = ()
 
 
-class HubBusy(HubUnavailable):
-    """The hub is overloaded or cannot write: values stay in the outbox and are sent again after its wish."""
-
-    def __init__(self, seconds: float, sentence: str) -> None:
-        super().__init__(sentence)
-        self.seconds = seconds
-
-
-class PostTooLarge(HubUnavailable):
-    """The hub refuses a POST of this size: smaller ones are sent."""
-
-
 class Uplink:
     """Delivers one sink's batches to the hub: events at once, process values about once a second, backlog behind."""
 
@@ -84,7 +50,7 @@ class Uplink:
         self._node = node
         self._sink = sink
         self._clock = clock
-        self._url = _ingest_url(settings)
+        check_address(settings)
         self._posts = 0
         self._batches = 0
         self._refused = 0
@@ -102,12 +68,12 @@ class Uplink:
     async def run(self) -> None:
         """Delivers until cancelled. Raises AccessRefused when our identity is refused, HubUnavailable on any fault."""
         try:
-            async with self._open() as session:
-                await self._post(session, [])
+            async with HubClient(self._settings, self._node) as client:
+                await self._post(client, [])
                 self._sink.reopen()
                 self._set_connected(True)
                 log.info("hub_connected", url=self._settings.url)
-                await self._deliver(session)
+                await self._deliver(client)
         except (AccessRefused, HubUnavailable) as fault:
             self._refused_identity = isinstance(fault, AccessRefused)
             self._last_error = str(fault)
@@ -130,37 +96,7 @@ class Uplink:
             lacks=self._lacks,
         )
 
-    def _open(self) -> aiohttp.ClientSession:
-        """A session with the secret as it is now: a rotated one works without a restart."""
-        secret = self._secret()
-        try:
-            context = client_context(self._settings.tls) if self._settings.tls else None
-        except OSError as fault:
-            raise AccessRefused(f"hub.tls: {fault}") from fault
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context or True, limit=1),
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout_seconds),
-            headers={"Authorization": f"Bearer {secret}", "Content-Type": CONTENT_TYPE},
-        )
-
-    def _secret(self) -> str:
-        """The secret from its place. Raises AccessRefused, which says how to make one."""
-        place = self._settings.secret.place()
-        try:
-            secret = self._settings.secret.read()
-        except KeyError:
-            reason = "is not set"
-        except OSError as fault:
-            reason = str(fault.strerror)
-        except ValueError:
-            reason = "is not text"
-        else:
-            if secret and secret.isascii() and secret.isprintable() and " " not in secret:
-                return secret
-            reason = "is not one line with a secret"
-        raise AccessRefused(f"hub.secret: {place}: {reason}; `edged-hub enroll {self._node}` makes a secret")
-
-    async def _deliver(self, session: aiohttp.ClientSession) -> None:
+    async def _deliver(self, client: HubClient) -> None:
         """The delivery loop: one POST at a time, paced by the two periods."""
         next_process = next_events = heard = self._clock.monotonic()
         while True:
@@ -175,7 +111,7 @@ class Uplink:
                 taken += await self._take(Lane.PROCESS, POST_BYTES - _size(taken))
                 next_process = now + self._settings.process_period_seconds
             if taken or now >= heard + HEARTBEAT_SECONDS:
-                await self._send(session, taken)
+                await self._send(client, taken)
                 heard = now
                 self._depth.set(self._backlog())
             else:
@@ -198,14 +134,14 @@ class Uplink:
             taken += await self._sink.take(lane, live=False, max_batches=limit, max_bytes=rest)
         return taken
 
-    async def _send(self, session: aiohttp.ClientSession, batches: Sequence[StoredBatch]) -> None:
+    async def _send(self, client: HubClient, batches: Sequence[StoredBatch]) -> None:
         """Posts until each batch is answered for or given back; smaller pieces where the hub takes no more at once."""
         waiting = [batches]
         try:
             while waiting:
                 part = waiting[-1]
                 try:
-                    await self._post(session, part)
+                    await self._post(client, part)
                 except PostTooLarge as fault:
                     waiting.pop()
                     waiting += self._split(part, fault)
@@ -234,18 +170,12 @@ class Uplink:
         if keys:
             self._sink.release(keys)
 
-    async def _post(self, session: aiohttp.ClientSession, batches: Sequence[StoredBatch]) -> None:
+    async def _post(self, client: HubClient, batches: Sequence[StoredBatch]) -> None:
         """One POST and its answer; confirms what the hub committed."""
         wire = [WireBatch(batch.key, batch.rows, batch.blob) for batch in batches]
         offers = self._sink.offers()[:MAX_OFFERS] if isinstance(self._sink, Announcer) else ()
-        body = encode_envelope(Envelope(self._node, wire, offers))
         started = self._clock.monotonic()
-        try:
-            async with session.post(self._url, data=_payload(body), allow_redirects=False) as response:
-                answer = await self._read(response)
-        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
-            reason = str(fault) or f"no answer within {self._settings.timeout_seconds:g} s"
-            raise HubUnavailable(f"{self._settings.url}: {reason}") from fault
+        answer = await client.post(Envelope(self._node, wire, offers))
         self._post_seconds.observe(self._clock.monotonic() - started)
         self._posts += 1
         self._last_ok = self._clock.now()
@@ -253,26 +183,6 @@ class Uplink:
         self._refused_identity = False
         self._note_lacks(answer.lacks)
         await self._settle({batch.key for batch in wire}, answer)
-
-    async def _read(self, response: aiohttp.ClientResponse) -> Answer:
-        """The answer, or the fault that the status stands for."""
-        if response.status == 200:
-            try:
-                return decode_answer(await response.read())
-            except WireError as fault:
-                raise HubUnavailable(f"{self._settings.url} does not answer like a hub: {fault}") from fault
-        text = " ".join((await response.text(errors="replace")).split())[:ERROR_TEXT_LENGTH]
-        sentence = f"{self._settings.url}: {response.status} {text}"
-        if response.status in (401, 403):
-            raise AccessRefused(
-                f"the hub refused the identity {self._node!r} ({sentence}): run `edged-hub enroll {self._node}`"
-                f" on the hub and put the secret into {self._settings.secret.place()}"
-            )
-        if response.status == 413:
-            raise PostTooLarge(sentence)
-        if response.status in (429, 503):
-            raise HubBusy(_retry_seconds(response.headers.get("Retry-After", "")), sentence)
-        raise HubUnavailable(sentence)
 
     async def _settle(self, sent: set[BatchKey], answer: Answer) -> None:
         """Confirms what the hub holds or has put aside as unreadable; gives back what it did not answer for."""
@@ -304,25 +214,6 @@ class Uplink:
 
     def _backlog(self) -> int:
         return sum(self._sink.depth(lane) for lane in Lane)
-
-
-def _ingest_url(settings: HubSettings) -> str:
-    """The ingest address. Raises ConfigError for plain HTTP beyond loopback: the secret would travel in clear."""
-    parts = urlsplit(settings.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError([f"hub.url: expected http://host:port or https://host:port, got {settings.url!r}"])
-    if parts.scheme == "http" and not loopback(parts.hostname):
-        raise ConfigError([f"hub.url: plain HTTP is allowed to this machine only, use https:// for {parts.hostname}"])
-    return settings.url.rstrip("/") + INGEST_PATH
-
-
-def _retry_seconds(header: str) -> float:
-    """The hub's Retry-After in seconds, bounded; a date or nothing means the usual wait."""
-    return min(float(header), RETRY_CAP_SECONDS) if header.isdecimal() and len(header) < 6 else RETRY_SECONDS
-
-
-def _payload(body: bytes) -> bytes | io.BytesIO:
-    return body if len(body) < STREAMED_BYTES else io.BytesIO(body)
 
 
 def _size(batches: Sequence[StoredBatch]) -> int:
