@@ -42,12 +42,21 @@ class _Letter(NamedTuple):
 class MqttFace:
     """One JSON document per equipment and tick, one per inspected unit, in order, none forgotten while it fits."""
 
-    def __init__(self, tags: Sequence[Tag], journal: Journal, clock: Clock, port: int, protocol: str) -> None:
+    def __init__(
+        self,
+        tags: Sequence[Tag],
+        journal: Journal,
+        clock: Clock,
+        port: int,
+        protocol: str = "5",
+        queue_messages: int = QUEUE_MESSAGES,
+    ) -> None:
         self._tags = tags
         self._journal = journal
         self._clock = clock
         self._port = port
         self._protocol = _PROTOCOLS[protocol]
+        self._queue_messages = queue_messages
         self._queue: deque[_Letter] = deque()
         self._arrived = asyncio.Event()
         self._unit_stamp = 0
@@ -87,11 +96,11 @@ class MqttFace:
             await asyncio.wait({self._sender})
 
     def _put(self, letter: _Letter) -> None:
-        if len(self._queue) >= QUEUE_MESSAGES:
+        if len(self._queue) >= self._queue_messages:
             lost = self._queue.popleft()
             self._journal.dropped(lost.milliseconds, lost.topic)
             if not self._dropping:
-                log.warning("queue_full", messages=QUEUE_MESSAGES, dropping="oldest")
+                log.warning("queue_full", messages=self._queue_messages, dropping="oldest")
             self._dropping = True
         self._queue.append(letter)
         self._arrived.set()
