@@ -1,10 +1,28 @@
-// A node-opcua server for the tests: node node_opcua_server.js PORT [--counters N] [--period-seconds S] [--limit N] [--hide-limits]
+// A node-opcua server for tests and drills:
+// node node_opcua_server.js PORT [--counters N] [--period-seconds S] [--limit N] [--hide-limits] [--journal FILE --path PREFIX]
 // Same tree as tests/integration/opcua_server.py: counters c0.. and a writable setpoint in namespace urn:edged:test.
+// Source times are whole milliseconds, rising per signal. The journal names the counters PREFIX/c0.. and is written, in the
+// format of edged_sim.journal, before a client can see the values.
+const fs = require("node:fs");
 const { OPCUAServer, Variant, DataType, StatusCodes, MessageSecurityMode, SecurityPolicy } = require("node-opcua");
 
 function option(name, fallback) {
   const at = process.argv.indexOf(name);
   return at < 0 ? fallback : Number(process.argv[at + 1]);
+}
+
+function text(name) {
+  const at = process.argv.indexOf(name);
+  return at < 0 ? null : process.argv[at + 1];
+}
+
+function openJournal() {
+  const path = text("--journal");
+  if (path === null) return () => {};
+  const file = fs.openSync(path, "a");
+  const append = (line) => fs.writeSync(file, JSON.stringify(line) + "\n");
+  append({ start: Date.now() * 1e6, pid: process.pid, face: "opcua" });
+  return append;
 }
 
 async function main() {
@@ -49,11 +67,16 @@ async function main() {
       node.setValueFromSource({ dataType: DataType.UInt32, value: 0 });
     }
   }
+  const append = openJournal();
+  const paths = counters.map((_, i) => `${text("--path")}/c${i}`);
   let count = 0;
+  let stamp = 0;
   setInterval(() => {
     count += 1;
+    stamp = Math.max(stamp + 1, Date.now());
+    append({ t: stamp, signals: Object.fromEntries(paths.map((path) => [path, count])), bad: [], unchanged: [] });
     for (const counter of counters) {
-      counter.setValueFromSource({ dataType: DataType.Double, value: count }, StatusCodes.Good, new Date());
+      counter.setValueFromSource({ dataType: DataType.Double, value: count }, StatusCodes.Good, new Date(stamp));
     }
   }, option("--period-seconds", 0.05) * 1000);
   await server.start();
