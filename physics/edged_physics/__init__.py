@@ -1,1 +1,1 @@
-"""Glass physics in numpy, shared by the simulator, the twin and the model-based controllers."""
+"""Glass physics without any dependency, shared by the simulator, the twin and the model-based controllers."""

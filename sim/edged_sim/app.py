@@ -20,7 +20,7 @@ from edged_sim.faces import FaceChild
 from edged_sim.inspection import Unit
 from edged_sim.link import LocalSet, Refusal, Security, Setup, Tick, UnitLine
 from edged_sim.plant import Plant
-from edged_sim.ports import free_port
+from edged_sim.ports import claim_port
 from edged_sim.scenario import LateAnswers, LocalChange, ModbusException, Scenario, ServerDeath
 from edged_sim.schedule import Due, Sensors, forces_at
 from edged_sim.tags import Face, tags_of
@@ -33,7 +33,7 @@ log = get_logger("sim")
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Where a run serves and writes; port 0 means any free one."""
+    """Where a run serves and writes; port 0 means any free one, except for the broker's."""
 
     journal: Path
     opcua_port: int = 0
@@ -54,6 +54,7 @@ async def run(scenario: Scenario, options: RunOptions) -> None:
         loop.add_signal_handler(number, stop.set)
     if options.ready_file is not None:
         options.ready_file.unlink(missing_ok=True)
+    options.journal.mkdir(parents=True, exist_ok=True)
     simulation = Simulation(scenario, options, SystemClock())
     try:
         async with asyncio.TaskGroup() as group:
@@ -85,8 +86,11 @@ class Simulation:
         self._stamp = 0
         self._now = 0.0
         self._running = False
-        ports = {Face.OPCUA: options.opcua_port, Face.MODBUS: options.modbus_port, Face.MQTT: options.mqtt_port}
-        self.faces = {face: self._child(face, port or free_port()) for face, port in ports.items()}
+        self.faces = {
+            Face.OPCUA: self._child(Face.OPCUA, claim_port(options.opcua_port)),
+            Face.MODBUS: self._child(Face.MODBUS, claim_port(options.modbus_port)),
+            Face.MQTT: self._child(Face.MQTT, options.mqtt_port),
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ticks at the scenario's pace; a late tick is made up for without a burst."""
@@ -95,12 +99,9 @@ class Simulation:
         due = origin
         progress = 0.0
         while not stop.is_set() and not self._over():
-            behind = int((self._clock.monotonic() - due) / period)
-            for _ in range(behind):
-                self._advance(period)
-            units = self._advance(period)
-            self._offer(units)
-            due += period * (behind + 1)
+            periods = 1 + int((self._clock.monotonic() - due) / period)
+            self._offer([unit for _ in range(periods) for unit in self._advance(period)])
+            due += period * periods
             if self._options.verbose and self._now >= progress:
                 progress = self._now + PROGRESS_SECONDS
                 self._print_progress()

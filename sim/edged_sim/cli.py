@@ -14,7 +14,9 @@ from edged import log as logs
 from edged.errors import EdgedError
 
 CONFIG_FAULT = 2
+FAILED = 1
 REJECTED = 1
+INTERRUPTED = 130
 TEP_ROWS_PER_SECOND = 10.0
 DESCRIPTION = """\
 A simulated glass line behind real servers, for trying edged without a plant.
@@ -36,6 +38,11 @@ def main(arguments: list[str] | None = None) -> None:
     except EdgedError as error:
         print(f"edged-sim: {error}", file=sys.stderr)
         sys.exit(CONFIG_FAULT)
+    except OSError as error:
+        print(f"edged-sim: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:

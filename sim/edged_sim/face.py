@@ -55,7 +55,7 @@ async def _serve() -> None:
     clock = SystemClock()
     inbox.newest_only = setup.face is not Face.MQTT
     journal = Journal(Path(setup.journal) / f"{setup.face}.jsonl", setup.face, clock)
-    outbox = Outbox(os.dup(sys.stdout.fileno()))
+    outbox = Outbox(_private_stdout())
     server = await _build(setup, journal, outbox, clock)
     listening = False
     try:
@@ -72,6 +72,13 @@ async def _serve() -> None:
         await server.stop()
         transport.close()
         journal.close()
+
+
+def _private_stdout() -> int:
+    """The pipe to the plant for ourselves alone: what libraries print goes to stderr."""
+    pipe = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return pipe
 
 
 async def _build(setup: Setup, journal: Journal, outbox: Outbox, clock: Clock) -> FaceServer:

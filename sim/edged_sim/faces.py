@@ -116,7 +116,8 @@ class FaceChild:
 
     def _signal(self, number: signal.Signals) -> None:
         if self.pid is not None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def _close(self) -> None:
         self.pid, self.ready = None, False

@@ -19,7 +19,7 @@ from edged.types import NANOSECONDS_PER_MILLISECOND, ValueType
 from edged_sim.journal import Journal
 from edged_sim.link import Tick
 from edged_sim.opcua_face import OpcUaFace
-from edged_sim.ports import free_port
+from edged_sim.ports import claim_port
 from edged_sim.recording import Column, Recording, Row
 from edged_sim.tags import Face, Tag
 
@@ -78,7 +78,7 @@ class Player:
         self._recording = recording
         self._options = options
         self._clock = clock
-        self._port = options.opcua_port or free_port()
+        self._port = claim_port(options.opcua_port)
         self._tags = [*(_tag(column) for column in recording.columns), TIME_TAG]
         self._stamp = 0
         self._first = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -138,6 +139,17 @@ async def test_faults_of_the_scenario_end_with_2_and_name_the_line(tmp_path: Pat
     await process.start()
     assert await process.wait() == 2
     assert "bad.yaml:2: sample_millisecond: unknown key, did you mean 'sample_milliseconds'?" in process.log.read_text()
+
+
+async def test_a_port_in_use_ends_with_2_and_names_it(tmp_path: Path, project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        scenario = project / "configs" / "scenarios" / "steady.yaml"
+        places = ("--opcua-port", "0", "--modbus-port", str(port), "--journal", str(tmp_path / "journal"))
+        process = SimProcess(tmp_path, "run", "--scenario", str(scenario), *places)
+        await process.start()
+        assert await process.wait() == 2
+    assert process.log.read_text().startswith(f"edged-sim: cannot listen on 127.0.0.1:{port}: Address already in use")
 
 
 async def test_a_killed_parent_takes_its_faces_along(tmp_path: Path) -> None:
