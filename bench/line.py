@@ -47,14 +47,15 @@ class LineStack(Stack):
         self.status_url = f"http://127.0.0.1:{self.http_port}/status"
         self.hub_url = f"http://127.0.0.1:{self.hub_port}"
 
-    def start_broker(self) -> Process:
+    def start_broker(self, *, core: int | None = None) -> Process:
         """mosquitto where it is installed, else the embedded broker (MQTT 3.1.1, for the demo only)."""
         path = mosquitto()
         if path:
             config = write_mosquitto_config(self.folder, self.mqtt_port)
-            broker = self.start("broker", [path, "-c", str(config)])
+            broker = self.start("broker", [path, "-c", str(config)], core=core)
         else:
-            broker = self.start("broker", [program("edged-sim"), "broker", "--port", str(self.mqtt_port)])
+            embedded = [program("edged-sim"), "broker", "--port", str(self.mqtt_port)]
+            broker = self.start("broker", embedded, core=core)
         wait_until("the MQTT broker", lambda: listens(self.mqtt_port), broker)
         return broker
 

@@ -11,7 +11,7 @@ from itertools import combinations
 from bench.line import LineStack
 from bench.processes import PROJECT
 from bench.report import Bar, Report
-from bench.throughput import MEASURED_CORE, Bench, Load, write_config
+from bench.throughput import Bench, Load, aside
 
 FOLDER = PROJECT / "run" / "memory"
 VALUES_PER_BAR = 600_000
@@ -28,11 +28,10 @@ def run(load: Load, warm_up_seconds: float, windows: int, window_seconds: float)
     """One point per window: values so far, and the median USS of the window in MB."""
     report = Report("memory", ("window", "values", "USS MB"))
     points: list[tuple[float, float]] = []
-    with LineStack(FOLDER) as line:
+    with aside(), LineStack(FOLDER) as line:
         bench = Bench(line, load, window_seconds)
         bench.start()
-        daemon = line.start_edge(write_config(line, load, bench.port), core=MEASURED_CORE)
-        line.wait_for_data()
+        daemon = bench.start_daemon()
         print(f"memory: warming up for {warm_up_seconds:.0f} s", flush=True)
         time.sleep(warm_up_seconds)
         for window in range(windows):
@@ -40,9 +39,8 @@ def run(load: Load, warm_up_seconds: float, windows: int, window_seconds: float)
             for _ in range(SAMPLES_PER_WINDOW):
                 time.sleep(window_seconds / SAMPLES_PER_WINDOW)
                 held.append(daemon.unshared_bytes() / 1e6)
-            status = line.status()
-            values = float(status["samples"]) if status else float("nan")
-            points.append((values, statistics.median(held)))
+            values = bench.samples()
+            points.append((float(values), statistics.median(held)))
             report.rows.append((window + 1, values, points[-1][1]))
             print(f"memory: window {window + 1}/{windows}: {points[-1][1]:.1f} MB", flush=True)
     per_bar = slope(points) * VALUES_PER_BAR
