@@ -33,7 +33,9 @@ class _EventKind(NamedTuple):
 
 def write_event(writer: ColumnWriter, event: Event) -> None:
     """Adds one event. Raises TypeError or OverflowError for a field that cannot be stored."""
-    kind = _BY_TYPE[type(event)]
+    kind = _BY_TYPE.get(type(event))
+    if kind is None:
+        raise TypeError(f"{type(event).__name__} is no event")
     writer.items(kind.number, len(kind.fields))
     writer.items(*(field.write(getattr(event, field.name)) for field in kind.fields))
 

@@ -31,8 +31,8 @@ class IntervalSet:
         """Reads what `str` wrote: `1-500,600,602-610`. Raises ValueError."""
         made = cls()
         for part in filter(None, text.split(",")):
-            first, _, last = part.partition("-")
-            made.add(int(first), int(last or first))
+            first, dash, last = part.partition("-")
+            made.add(int(first), int(last) if dash else int(first))
         return made
 
     def copy(self) -> IntervalSet:

@@ -13,7 +13,7 @@ from typing import Any
 
 from edged.intervals import IntervalSet
 from edged.log import get_logger
-from edged.outbox_read import extent, fetch, neighbours, sink_rows
+from edged.outbox_read import ReadableRows, extent, fetch, neighbours, sink_rows
 from edged.outbox_schema import (
     LANE_CODES,
     LANES,
@@ -219,11 +219,11 @@ def _is_stream(name: object) -> bool:
 def _candidates(connection: sqlite3.Connection, lane: Lane) -> IntervalSet:
     """The numbers in the table of batches; where it cannot be read, every number that could have stood there."""
     query = "SELECT id FROM batch WHERE id BETWEEN ? AND ? ORDER BY id "
-    rows = _Rows(connection, query, lane_range(lane))
+    rows = ReadableRows(connection, query, lane_range(lane))
     found = IntervalSet.of(seq_of(row_id) for (row_id,) in rows)
     if rows.complete:
         return found
-    upper = _Rows(connection, query + "DESC", lane_range(lane))
+    upper = ReadableRows(connection, query + "DESC", lane_range(lane))
     above = sorted(seq_of(row_id) for (row_id,) in upper)
     head = max([0, *above, *(last for (last,) in _rows(connection, _HEAD, (LANE_CODES[lane],)))])
     low, high = (found.last or 0) + 1, (above[0] if above else head + 1) - 1
@@ -245,22 +245,5 @@ def _sinks(connection: sqlite3.Connection) -> list[SinkRow]:
     return found
 
 
-class _Rows:
-    """The rows of a query up to the first that cannot be read; then `complete` is false."""
-
-    def __init__(self, connection: sqlite3.Connection, query: str, values: Sequence[int] = ()) -> None:
-        self._connection = connection
-        self._query = query
-        self._values = values
-        self.complete = False
-
-    def __iter__(self) -> Iterator[Any]:
-        try:
-            yield from self._connection.execute(self._query, self._values)
-        except sqlite3.Error:
-            return
-        self.complete = True
-
-
 def _rows(connection: sqlite3.Connection, query: str, values: Sequence[int] = ()) -> Iterator[Any]:
-    return iter(_Rows(connection, query, values))
+    return iter(ReadableRows(connection, query, values))

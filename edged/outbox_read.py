@@ -6,6 +6,7 @@ import sqlite3
 import uuid
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from edged.intervals import IntervalSet
 from edged.outbox_schema import LANES, batch_id, lane_range, seq_of
@@ -74,3 +75,20 @@ def sink_rows(connection: sqlite3.Connection) -> Iterator[SinkRow]:
     """What each sink is done with."""
     for name, stream, code, confirmed, forgone in connection.execute("SELECT * FROM sink"):
         yield SinkRow(name, stream, LANES[code], confirmed, forgone)
+
+
+class ReadableRows:
+    """The rows of a query up to the first that cannot be read; then `complete` is false."""
+
+    def __init__(self, connection: sqlite3.Connection, query: str, values: Sequence[int] = ()) -> None:
+        self._connection = connection
+        self._query = query
+        self._values = values
+        self.complete = False
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._connection.execute(self._query, self._values)
+        except sqlite3.Error:
+            return
+        self.complete = True

@@ -11,6 +11,7 @@ from edged.types import Quality, Sample, Value
 
 MAX_REASON_LENGTH = 500
 MAX_SIGNAL_LENGTH = 1000
+MAX_QUALITY = 0xFFFF
 
 NOT_FINITE = "not_finite"
 NOT_STORABLE = "not_storable"
@@ -30,7 +31,7 @@ def _repaired(sample: Sample) -> Sample:
     signal, value, source_time, receive_time, quality, reason = sample
     stored, fault = _storable(value)
     times = _bounded(source_time), _bounded(receive_time)
-    quality = int(quality) if isinstance(quality, int) else int(Quality.BAD)
+    quality = int(quality) if isinstance(quality, int) and 0 <= quality <= MAX_QUALITY else int(Quality.BAD)
     reason = _clean(reason)[:MAX_REASON_LENGTH]
     if times != (source_time, receive_time):
         quality, reason = min(quality, int(Quality.UNCERTAIN)), BAD_TIME
