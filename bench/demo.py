@@ -213,7 +213,7 @@ def replay(recording: str, seconds: float | None) -> int:
     with LineStack(folder, node="replay") as stack:
         stack.start_broker()
         stack.start_hub()
-        config = folder / "replay.yaml"
+        config = stack.folder / "replay.yaml"
         arguments = [
             program("edged-sim"),
             "replay",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bench.processes import (
     PROJECT,
     Process,
     Stack,
+    StackFailed,
     fetch,
     free_port,
     listens,
@@ -30,6 +34,7 @@ class LineStack(Stack):
     """Starts each part by name; parts may be killed and started again on the same ports."""
 
     def __init__(self, folder: Path, *, node: str = NODE) -> None:
+        self._lock, folder = _claim(folder)
         shutil.rmtree(folder, ignore_errors=True)
         super().__init__(folder)
         self.node = node
@@ -135,6 +140,18 @@ class LineStack(Stack):
     def _drained(self) -> bool:
         status = self.status()
         return status is not None and status["hub"]["connected"] and status["hub"]["backlog"] == 0
+
+
+def _claim(folder: Path) -> tuple[IO[str], Path]:
+    """The folder, or one of its own beside it while another stack runs there; free again when the lock is closed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for place in (folder, folder.with_name(f"{folder.name}-{os.getpid()}")):
+        lock = place.with_name(f"{place.name}.lock").open("w", encoding="utf-8")
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock, place
+        lock.close()
+    raise StackFailed(f"{folder} is in use")
 
 
 def wall_milliseconds() -> int:
