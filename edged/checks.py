@@ -37,10 +37,11 @@ class Declared:
 class LineChecks:
     """Runs every check over one draft; faults and warnings are collected, nothing is raised."""
 
-    def __init__(self, draft: Draft, faults: Faults, ceiling: Sequence[LimitSettings] = ()) -> None:
+    def __init__(self, draft: Draft, faults: Faults, ceiling: Sequence[LimitSettings] | None = None) -> None:
         self._draft = draft
         self._faults = faults
-        self._ceiling = {limit.signal: limit for limit in ceiling}
+        self._ceiling = {limit.signal: limit for limit in ceiling or ()}
+        self._ceiling_known = ceiling is not None
         self._limits = {part.value.signal: part.value for part in draft.limits}
         self._declared: dict[str, Declared] = {}
         self.warnings: list[str] = []
@@ -52,6 +53,7 @@ class LineChecks:
         self._unique("model", self._draft.models, lambda model: model.name, "name")
         self._unique("loop", self._draft.loops, lambda loop: loop.name, "name")
         self._unique("loop output", self._draft.loops, lambda loop: loop.output, "output")
+        self._unique("loop heartbeat", self._draft.loops, lambda loop: loop.heartbeat or "", "heartbeat")
         self._unique("limits of", self._draft.limits, lambda limit: limit.signal, "signal")
         for alarm in self._draft.alarms:
             self._check_alarm(alarm)
@@ -81,7 +83,7 @@ class LineChecks:
         first: dict[str, int] = {}
         for part in parts:
             name, line = key(part.value), part.origin.line(part.where)
-            if name in first:
+            if name and name in first:
                 self._fault(part, field, f"duplicate {what}, {got(name)}, first on line {first[name]}")
             first.setdefault(name, line)
 
@@ -124,6 +126,22 @@ class LineChecks:
         if narrowed(limit, signal) is None:
             text = f"nothing is left of {limit.low}..{limit.high} within the range of {limit.signal}"
             self._fault(part, "low", f"{text}, got {signal.low}..{signal.high} there")
+        self._check_against_ceiling(part)
+
+    def _check_against_ceiling(self, part: Part[LimitSettings]) -> None:
+        """What the ceiling does not name, or leaves no room for, could never be written."""
+        limit, ceiling = part.value, self._ceiling.get(part.value.signal)
+        if ceiling is None:
+            if self._ceiling_known:
+                self._fault(
+                    part, "signal", f"the ceiling does not name it, so it could not be written, got {limit.signal!r}"
+                )
+            return
+        if ceiling.unit != limit.unit:
+            self._fault(part, "unit", f"the ceiling says {ceiling.unit!r}, got {limit.unit!r}")
+        elif not max(limit.low, ceiling.low) < min(limit.high, ceiling.high):
+            text = f"nothing is left of {limit.low}..{limit.high} within the ceiling"
+            self._fault(part, "low", f"{text}, got {ceiling.low}..{ceiling.high} there")
 
     def _check_loop(self, part: Part[LoopSettings]) -> None:
         loop = part.value
@@ -132,6 +150,9 @@ class LineChecks:
             span = f"{process_value.low}..{process_value.high}"
             self._fault(part, "set_point", f"outside the range {span} of {loop.process_value}, got {loop.set_point}")
         self._check_output(part)
+        if not loop.permissives and self._draft.control is not None and not self._draft.control.value.advisory:
+            text = "at least one is needed where control is not advisory: that the PLC is in remote mode"
+            self._fault(part, "permissives", text)
         for position, condition in enumerate(loop.permissives):
             self._check_condition(part, condition, "permissives", position, "signal")
         if loop.running is not None:
@@ -149,19 +170,23 @@ class LineChecks:
             self._writable(part, "output", loop.output, output)
             if loop.output not in self._limits and not self._limits_are_faulty(loop.output):
                 self._fault(part, "output", f"has no limits under control.limits, {got(loop.output)}")
-        self._check_deadband(part)
+        self._check_moves(part)
 
-    def _check_deadband(self, part: Part[LoopSettings]) -> None:
-        """A deadband at or above the move that the rate allows would freeze the loop."""
+    def _check_moves(self, part: Part[LoopSettings]) -> None:
+        """A deadband or tolerance at or above the move that the rate allows would freeze or blind the loop."""
         loop = part.value
         limits = [found[loop.output] for found in (self._limits, self._ceiling) if loop.output in found]
         if not limits:
             return
         rate = min(limit.per_second() for limit in limits)
         credit = min(CREDIT_CAP_SECONDS, CREDIT_CAP_PERIODS * loop.period_seconds)
+        text = f"must be below {rate * credit:.6g}, the move that the rate limit allows in {credit:g} s"
         if loop.output_deadband >= rate * credit:
-            text = f"must be below {rate * credit:.6g}, the move that the rate limit allows in {credit:g} s"
             self._fault(part, "output_deadband", f"{text}, else the loop never moves, got {loop.output_deadband:g}")
+        if loop.readback_tolerance >= rate * credit:
+            self._fault(
+                part, "readback_tolerance", f"{text}, else no move is verified, got {loop.readback_tolerance:g}"
+            )
 
     def _check_condition(self, part: Part[LoopSettings], condition: Condition, *field: str | int) -> None:
         signal = self._signal(part, field, condition.signal)
@@ -175,6 +200,8 @@ class LineChecks:
             return
         if signal.type is not ValueType.INT:
             self._fault(part, "heartbeat", f"needs an int signal, {got(name)}, which is {signal.type.value}")
+        if name in self._limits:
+            self._fault(part, "heartbeat", f"has limits under control.limits, so it is no heartbeat, {got(name)}")
         self._writable(part, "heartbeat", name, signal)
 
     def _writable(self, part: Part[LoopSettings], field: str, name: str, signal: SignalSettings) -> None:

@@ -97,11 +97,13 @@ def _sections(path: Path, environment: Mapping[str, str], faults: Faults) -> Doc
     raise faults.error()
 
 
-def _ceiling(draft: Draft, faults: Faults) -> tuple[LimitSettings, ...]:
-    """The ceiling's limits, where the file is there; its absence is found elsewhere."""
+def _ceiling(draft: Draft, faults: Faults) -> tuple[LimitSettings, ...] | None:
+    """The ceiling's limits; None where it cannot be read, which is told elsewhere."""
     if draft.control is None or not draft.control.value.ceiling.exists():
-        return ()
-    return _read_limits(draft.control.value.ceiling, faults)
+        return None
+    before = len(faults)
+    limits = _read_limits(draft.control.value.ceiling, faults)
+    return limits if len(faults) == before else None
 
 
 def _read_limits(path: Path, faults: Faults) -> tuple[LimitSettings, ...]:

@@ -27,6 +27,7 @@ from edged.settings import (
     SparkplugSettings,
 )
 from edged.taglist import read_tag_list
+from edged.types import Signal
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -232,4 +233,20 @@ class _Reader:
         checked = None
         if kind is not None and isinstance(address, dict):
             checked = self._checked(kind.address, address, origin, (*where, "address"))
+            self._check_fit(origin, where, settings, kind, checked)
         return SignalPart(origin, where, str(given.get("name", "")), settings, checked)
+
+    def _check_fit(
+        self,
+        origin: Origin,
+        where: Where,
+        settings: SignalSettings | None,
+        kind: ConnectorKind,
+        address: BaseModel | None,
+    ) -> None:
+        if settings is None or address is None or kind.misfit is None:
+            return
+        signal = Signal(settings.name, settings.unit, settings.type, writable=settings.writable)
+        reason = kind.misfit(signal, address)
+        if reason:
+            self._faults.add(origin, (*where, "address"), reason)

@@ -43,13 +43,17 @@ class SourceSetup:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorKind:
-    """One kind of source: its option and address models, how to build it, and how to browse it into a config stub."""
+    """One kind of source: its option and address models, how to build it, and how to browse it into a config stub.
+
+    `misfit` says why a signal of that type cannot be kept at that address, empty when it can; faults are then placed.
+    """
 
     name: str
     options: type[BaseModel]
     address: type[BaseModel]
     build: Callable[[SourceSetup], Connector]
     browse: Callable[[BaseModel], Awaitable[str]] | None = None
+    misfit: Callable[[Signal, BaseModel], str] | None = None
 
 
 class InstalledKinds(Mapping[str, ConnectorKind]):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
+from pydantic import BaseModel
 from pydantic import Field as Option
 
 from edged.clock import Clock
@@ -15,7 +16,7 @@ from edged.log import get_logger
 from edged.ports import Connection, Connector, Reading, SignalStatus
 from edged.registry import Binding, ConnectorKind, SourceSetup
 from edged.settings import Seconds, Section
-from edged.types import Command, Sample
+from edged.types import Command, Sample, Signal
 from edged_connectors.south.modbus_blocks import MAX_REGISTERS, plan, split
 from edged_connectors.south.modbus_link import ILLEGAL_DATA_ADDRESS, Link, ModbusRefusal, TcpLink
 from edged_connectors.south.modbus_parts import Group, Part
@@ -251,6 +252,11 @@ def _field(binding: Binding, options: ModbusOptions) -> Field:
     return Field(binding.signal, address, address.word_order or options.word_order)
 
 
+def misfit(signal: Signal, address: BaseModel) -> str:
+    """Why the signal cannot be kept at this address; empty when it can."""
+    return mismatch(signal, address) if isinstance(address, ModbusAddress) else ""
+
+
 def build(setup: SourceSetup) -> Connector:
     """Raises ConfigError when a signal cannot be kept at its address."""
     options = setup.options
@@ -265,4 +271,4 @@ def build(setup: SourceSetup) -> Connector:
     return ModbusConnector(setup, TcpLink(options.host, options.port, options.device_id, options.timeout_seconds))
 
 
-KIND = ConnectorKind("modbus", ModbusOptions, ModbusAddress, build)
+KIND = ConnectorKind("modbus", ModbusOptions, ModbusAddress, build, misfit=misfit)

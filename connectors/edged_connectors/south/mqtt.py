@@ -8,15 +8,15 @@ from enum import StrEnum
 from typing import Annotated
 
 import aiomqtt
+from pydantic import BaseModel, field_validator
 from pydantic import Field as Option
-from pydantic import field_validator
 
 from edged.errors import SourceLost
 from edged.log import get_logger
 from edged.ports import MARKS_KEPT, Connection, Connector, Reading, SignalStatus
 from edged.registry import ConnectorKind, SourceSetup
 from edged.settings import BrokerSettings, Section
-from edged.types import Event, Gap, Sample
+from edged.types import Event, Gap, Sample, Signal
 from edged_connectors.south.mqtt_messages import Decoded, Decoder, Message, ResultTarget, Target
 from edged_connectors.south.mqtt_payload import JsonPath, check_filter, matches
 from edged_connectors.south.mqtt_session import MqttSession, SessionOptions
@@ -257,9 +257,15 @@ class MqttConnector:
         return [Gap(self._name, now, now, OVERFLOW, samples=dropped)]
 
 
+def misfit(signal: Signal, address: BaseModel) -> str:
+    """Nothing is written over MQTT."""
+    del address
+    return "a signal over MQTT cannot be written: it has no readback" if signal.writable else ""
+
+
 def build(setup: SourceSetup) -> Connector:
     """Touches nothing."""
     return MqttConnector(setup)
 
 
-KIND = ConnectorKind("mqtt", MqttOptions, MqttAddress, build)
+KIND = ConnectorKind("mqtt", MqttOptions, MqttAddress, build, misfit=misfit)

@@ -15,6 +15,7 @@ from edged.errors import ConfigError
 from edged.ports import Connector
 from edged.registry import ConnectorKind, SourceSetup
 from edged.settings import Secret
+from edged.types import Signal, ValueType
 
 SOUND = """\
 site: works
@@ -84,11 +85,18 @@ class DeviceAddress(BaseModel):
     scale: float = 1.0
 
 
+def misfit(signal: Signal, address: BaseModel) -> str:
+    assert isinstance(address, DeviceAddress)
+    return "register 99 holds no text" if signal.type is ValueType.STRING and address.number == 99 else ""
+
+
 def never_built(_: SourceSetup) -> Connector:
     raise AssertionError("loading a configuration builds nothing")
 
 
-KINDS: Mapping[str, ConnectorKind] = {"device": ConnectorKind("device", DeviceOptions, DeviceAddress, never_built)}
+KINDS: Mapping[str, ConnectorKind] = {
+    "device": ConnectorKind("device", DeviceOptions, DeviceAddress, never_built, misfit=misfit)
+}
 
 Change = tuple[str, str]
 

@@ -54,6 +54,23 @@ def test_deadband_at_the_credit_would_freeze_the_loop(
     assert "output_deadband: must be below 2, the move that the rate limit allows in 4 s" in fault
 
 
+def test_a_loop_that_writes_needs_a_permissive(faults: Find, loaded: Callable[..., object]) -> None:
+    without = ("      permissives:\n        - { signal: oven/remote }\n", "")
+    loaded(without)
+    (fault,) = faults(without, ("ceiling: ceiling.yaml", "ceiling: ceiling.yaml\n  advisory: false"))
+    assert "line.yaml:28: control.loops.0.permissives: at least one is needed where control is not advisory" in fault
+
+
+def test_a_ceiling_in_another_unit(write: Callable[..., Path], kinds: Mapping[str, ConnectorKind]) -> None:
+    path = write()
+    ceiling = path.parent / "ceiling.yaml"
+    ceiling.write_text(ceiling.read_text().replace("degC", "kPa"))
+    with pytest.raises(
+        ConfigError, match=r"line\.yaml:25: control\.limits\.0\.unit: the ceiling says 'kPa', got 'degC'"
+    ):
+        load(path, {}, kinds=kinds)
+
+
 def test_credit_is_capped_at_a_minute(faults: Find) -> None:
     slow = ("period_seconds: 2", "period_seconds: 600\n      output_deadband: 30")
     (fault,) = faults(slow)

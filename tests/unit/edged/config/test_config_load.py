@@ -138,15 +138,20 @@ def test_secret_from_a_credential(loaded: Loaded, tmp_path: Path, monkeypatch: p
     [
         (("bundle: bundle", "bundle: nowhere"), "models.0.bundle: no model bundle at "),
         (("above: 850", "above: 900"), "alarm hot lies outside the range of oven/temperature"),
-        (
-            ("    - { signal: oven/s", f"    - {{ signal: oven/temperature, {ENVELOPE} }}\n    - {{ signal: oven/s"),
-            "limits for oven/temperature, which is not writable",
-        ),
     ],
 )
 def test_warnings(loaded: Loaded, change: tuple[str, str], warning: str) -> None:
     (given,) = loaded(change).warnings
     assert warning in given
+
+
+def test_limits_without_use_are_warned_of(write: Callable[..., Path], kinds: Mapping[str, ConnectorKind]) -> None:
+    limits = f"  - {{ signal: oven/temperature, {ENVELOPE} }}\n"
+    path = write(("    - { signal: oven/s", f"  {limits}    - {{ signal: oven/s"))
+    with (path.parent / "ceiling.yaml").open("a", encoding="utf-8") as ceiling:
+        ceiling.write(limits)
+    (given,) = load(path, {}, kinds=kinds).warnings
+    assert "limits for oven/temperature, which is not writable" in given
 
 
 def test_files_open_to_others_are_warned_of(write: Callable[..., Path], kinds: Mapping[str, ConnectorKind]) -> None:
