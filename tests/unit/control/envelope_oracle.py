@@ -37,6 +37,7 @@ class _Daemon:
     """What one run of a daemon has seen and done, as far as the PLC can tell."""
 
     expected: float | None = None
+    before: float | None = None
     changed_at: float = -math.inf
     must_yield: bool = False
     whole_read: ReadEntry | None = None
@@ -82,10 +83,14 @@ class EnvelopeOracle:
         daemon.whole_read = read
         if read.belt is None:
             return
+        if daemon.before is not None and abs(read.belt - daemon.before) <= NOTICEABLE:
+            daemon.expected = daemon.before  # the register denies our last write
+        daemon.before = None
         if daemon.expected is not None and abs(read.belt - daemon.expected) <= NOTICEABLE:
             return
         daemon.must_yield = daemon.expected is not None and read.permitted
         daemon.expected, daemon.changed_at = read.belt, read.time
+        self._anchors.append(read.belt)  # a register that lies is believed
 
     def _judge(self, write: WriteEntry) -> None:
         self._judge_value(write)
@@ -98,8 +103,9 @@ class EnvelopeOracle:
         ours = [index for index, earlier in enumerate(self._writes) if earlier.by == write.by]
         if others and ours and ours[0] < others[-1]:
             raise Violation(f"two writers at once: {write}")
-        if write.applied:
-            self._daemons[write.by].expected = write.after
+        daemon = self._daemons[write.by]
+        if write.applied and write.read is not None:
+            daemon.expected, daemon.before = write.after, write.read.belt
         self._writes.append(write)
 
     def _judge_value(self, write: WriteEntry) -> None:

@@ -171,6 +171,7 @@ CLOSED: list[tuple[dict[str, Any], str]] = [
     ({"baseline": 100.0}, "approval: 150.25 is more than 40 m/min from the approved 100"),
     ({"baseline": 195.0}, "approval: 150.25 is more than 40 m/min from the approved 195"),
     ({"expected": 149.0}, "rate: somebody else moved the output"),
+    ({"expected": 151.0}, "rate: somebody else moved the output"),
     ({"expected": math.nan}, "rate: somebody else moved the output"),
     ({"credit_since": NOW + 0.25}, "rate: "),
 ]
@@ -206,6 +207,27 @@ def test_ages_at_their_limit_are_fresh() -> None:
     assert judged(150.25, readback=observed(150.0, age=1.0)) == Allowed(150.25)
     permissives = (Permissive("remote", observed(True, age=1.0), equals=True),)
     assert judged(150.25, permissives=permissives) == Allowed(150.25)
+
+
+def test_ages_are_counted_in_periods() -> None:
+    long: dict[str, Any] = {"period_seconds": 2.0}
+    assert judged(150.25, process_value=observed(4.0, age=6.0), **long) == Allowed(150.25)
+    assert reason(judged(150.25, process_value=observed(4.0, age=6.25), **long)).startswith("freshness: ")
+    assert judged(150.25, readback=observed(150.0, age=2.0), **long) == Allowed(150.25)
+    assert reason(judged(150.25, readback=observed(150.0, age=2.25), **long)).startswith("freshness: ")
+    for age, fresh in ((2.0, True), (2.25, False)):
+        permissives = (Permissive("remote", observed(True, age=age), equals=True),)
+        assert isinstance(judged(150.25, permissives=permissives, **long), Allowed) == fresh
+        assert (beaten(age=age, **long)[1] is not None) == fresh
+
+
+def test_a_present_value_at_its_limit_may_be_moved_inwards() -> None:
+    assert judged(199.75, readback=observed(200.0), expected=200.0, baseline=190.0) == Allowed(199.75)
+    assert judged(50.25, readback=observed(50.0), expected=50.0, baseline=60.0) == Allowed(50.25)
+
+
+def test_without_any_credit_the_output_is_held() -> None:
+    assert judged(170.0, credit_since=NOW) is HOLD
 
 
 def test_a_permissive_may_be_a_number_or_the_absence_of_something() -> None:
