@@ -133,6 +133,11 @@ class LineStack(Stack):
         """Stops the daemon cleanly: it flushes first. Returns its exit status."""
         return self.processes["edged"].stop()
 
+    def stop(self) -> None:
+        """Stops everything that is left and gives the folder free."""
+        super().stop()
+        self._lock.close()
+
     def _all_sources_live(self) -> bool:
         status = self.status()
         return status is not None and all(source["samples"] > 0 for source in status["sources"])
