@@ -45,6 +45,7 @@ class Group:
         self.opened: float | None = None
         self.durable = Durable()
         self.recorded = Durable()
+        self._older: list[Durable] = []
 
     @property
     def empty(self) -> bool:
@@ -62,6 +63,10 @@ class Group:
         self.rows -= len(piece.samples)
         return piece
 
+    def absorb(self, older: Group) -> None:
+        """Takes over the promise of a group of which everything was dropped: the loss is recorded with this one."""
+        self._older += [*older._older, older.durable]
+
     def refuse_events(self, reason: str) -> None:
         """Events are not kept for later: whoever recorded them decides."""
         self.events.clear()
@@ -70,8 +75,13 @@ class Group:
 
     def keep(self) -> None:
         """Everything is durable."""
-        self.durable.keep()
-        self.recorded.keep()
+        for promise in (*self._older, self.durable, self.recorded):
+            promise.keep()
+
+    def break_off(self, reason: str) -> None:
+        """Nothing of it will be."""
+        for promise in (*self._older, self.durable, self.recorded):
+            promise.break_off(reason)
 
 
 @dataclass(frozen=True, slots=True)

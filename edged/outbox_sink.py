@@ -103,10 +103,10 @@ class OutboxSink:
             self._tracks.pop((volume.stream, lane), None)
 
     def committed(self, batch: RawBatch) -> None:
-        """A new batch is durable."""
+        """A new batch is durable; it is live once the sink was online."""
         track = self._tracks.get(batch.key[:2])
         if track is not None:
-            track.committed(batch.key.seq)
+            track.committed(batch.key.seq, live=self._session > 0)
             self._news.set()
 
     def track(self, volume: Volume, lane: Lane) -> Track | None:

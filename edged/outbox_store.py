@@ -102,7 +102,7 @@ class Store:
         self._note_marks(marks)
         free = self._pragma("freelist_count")
         if free > VACUUM_ABOVE_PAGES:
-            self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+            self._connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")  # execute would take one step
             free = self._pragma("freelist_count")
         oldest = {place: when for place in work.oldest if (when := self._committed(*place)) is not None}
         return Committed(batches, rows, oldest, self._used_bytes(), free, time.perf_counter() - began)

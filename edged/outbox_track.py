@@ -22,9 +22,9 @@ class Track:
         self.backlog.subtract(forgone)
         self.changed = False
 
-    def committed(self, seq: int) -> None:
+    def committed(self, seq: int, *, live: bool) -> None:
         """A new batch."""
-        self.live.add(seq, seq)
+        (self.live if live else self.backlog).add(seq, seq)
 
     def take(self, count: int, *, live: bool) -> list[int]:
         """The oldest numbers of the live part or of the backlog; they are out until something is said of them."""

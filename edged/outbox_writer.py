@@ -131,8 +131,7 @@ class Writer:
             self._tasks[0].cancel()
             await asyncio.wait(self._tasks)
         for group in (*self._queue, self._group):
-            group.durable.break_off(self.degraded or CLOSED)
-            group.recorded.break_off(self.degraded or CLOSED)
+            group.break_off(self.degraded or CLOSED)
         await self._close_files(clean=not self.degraded)
         self.shelf.stop()
 
@@ -168,9 +167,12 @@ class Writer:
             self._group = Group()
         committed = not self.degraded or await self._commit(Group(), probe=True)
         while committed and self._queue:
-            committed = await self._commit(self._queue[0])
+            group = self._queue.popleft()
+            committed = await self._commit(group)
             if committed:
-                self._queue.popleft().keep()
+                group.keep()
+            else:
+                self._queue.appendleft(group)
         if committed:
             self._recover()
             if self.last is not None:
@@ -203,7 +205,7 @@ class Writer:
         store, volume = self.shelf.store, self.shelf.current
         assert store is not None
         assert volume is not None
-        losses, own = self.losses.take(), self._own
+        losses, own = ({}, []) if probe else (self.losses.take(), self._own)
         gaps = [*own, *gaps_of(losses)]
         events = [*group.events, *([EventPiece(gaps, encode_events(gaps), "", ())] if gaps else [])]
         drained = self.retention.drained()
@@ -217,11 +219,12 @@ class Writer:
             oldest=[place for sink in self._sinks.values() for place in sink.oldest(volume)],
             probe=probe,
         )
-        self._own = []
+        if not probe:
+            self._own = []
         try:
             done = await self.shelf.run(store.commit, work)
         except (sqlite3.Error, OSError):
-            self._own = [*own, *self._own]
+            self._own[:0] = own
             self.losses.restore(losses)
             self.retention.keep(volume, work.removals)
             for sink in self._sinks.values():
@@ -257,6 +260,9 @@ class Writer:
             while self.rows > self._settings.ring_samples and (piece := group.drop_oldest()) is not None:
                 self.rows -= len(piece.samples)
                 self.losses.add(piece.source, piece.samples)
+        while self._queue and self._queue[0].empty:
+            emptied = self._queue.popleft()
+            (self._queue[0] if self._queue else self._group).absorb(emptied)
         self._meters.dropped.inc(self.losses.samples - dropped)
 
     async def _open(self) -> None:
