@@ -27,7 +27,7 @@ class Reading(NamedTuple):
     """What one `read` brought; empty, it is a sign of life. `receipt` goes back to `acknowledge` after the commit.
 
     `marks` identify the messages in it and are committed in the same transaction; a reading with marks carries
-    samples or events, never both (docs/adr/0003-mqtt-redelivery.md).
+    samples or events, never both (docs/adr/0003-mqtt-redelivery.md). `rejected` messages could not be used.
     """
 
     samples: Sequence[Sample] = ()
@@ -35,6 +35,7 @@ class Reading(NamedTuple):
     receipt: object | None = None
     events: Sequence[Event] = ()
     marks: Sequence[bytes] = ()
+    rejected: int = 0
 
 
 class Connector(Protocol):

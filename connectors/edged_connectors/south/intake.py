@@ -81,6 +81,8 @@ class Intake:
     async def take(self, reading: Reading) -> None:
         """Puts a reading on the road; waits only while too many readings await their receipt."""
         commit = None
+        if reading.rejected:
+            self._meters.rejected(reading.rejected)
         if reading.samples:
             commit = self._take_samples(reading.samples, reading.marks)
         self.keep(reading.gaps)

@@ -200,6 +200,7 @@ class MqttConnector:
 
     def _digest(self, session: MqttSession, messages: Sequence[Message]) -> Reading:
         """One reading with the samples; when there are results too, they and the receipt follow in the next one."""
+        before = self.rejected
         samples: list[Sample] = []
         events: list[Event] = []
         sample_marks: list[bytes] = []
@@ -215,13 +216,14 @@ class MqttConnector:
         mids = tuple(message.mid for message in messages if message.qos)
         receipt = Receipt(session, mids) if mids else None
         gaps = self._overflow(session)
+        rejected = self.rejected - before
         if not events:
-            return Reading(samples, gaps, receipt, (), sample_marks)
+            return Reading(samples, gaps, receipt, (), sample_marks, rejected)
         last = Reading((), (), receipt, events, event_marks)
-        if not samples and not gaps:
+        if not samples and not gaps and not rejected:
             return last
         self._next = last
-        return Reading(samples, gaps, None, (), sample_marks)
+        return Reading(samples, gaps, None, (), sample_marks, rejected)
 
     def _decode(self, message: Message) -> Decoded:
         """Counts what could not be used; says so when it begins and when it is over."""

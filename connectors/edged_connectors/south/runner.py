@@ -107,6 +107,7 @@ class SourceRunner:
             skewed=meters.skewed,
             skew_seconds=meters.skew_seconds,
             outstanding=self._receipts.outstanding,
+            rejections=meters.rejections,
         )
 
     async def run(self) -> None:

@@ -30,7 +30,10 @@ class FaultCount:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source. Times in ns UTC; `sessions` counts connections made, `refused` names what the source denied."""
+    """One source. Times in ns UTC; `sessions` counts connections made, `refused` names what the source denied.
+
+    `rejections` counts messages that could not be used.
+    """
 
     name: str
     state: SourceState
@@ -47,6 +50,7 @@ class SourceStatus:
     skewed: int
     skew_seconds: float
     outstanding: int
+    rejections: int = 0
 
 
 class SourceMeters:
@@ -57,6 +61,7 @@ class SourceMeters:
         self.samples = 0
         self.gaps = 0
         self.skewed = 0
+        self.rejections = 0
         self.sessions = 0
         self.skew_seconds = 0.0
         self.last_data: int | None = None
@@ -68,6 +73,9 @@ class SourceMeters:
         self._gaps = metrics.counter("edged_source_gaps_total", "Known losses", label).labels(name)
         self._sessions = metrics.counter("edged_source_sessions_total", "Connections made", label).labels(name)
         self._faults = metrics.counter("edged_source_faults_total", "Faults by kind", ("source", "kind"))
+        self._rejected = metrics.counter(
+            "edged_source_rejected_total", "Messages that could not be used", label
+        ).labels(name)
         self._refused = metrics.gauge("edged_source_refused_signals", "Signals that it denies", label).labels(name)
         self._skew = metrics.gauge("edged_source_skew_seconds", "Receive minus source time", label).labels(name)
         self._skewed = metrics.counter(
@@ -107,6 +115,11 @@ class SourceMeters:
         """So many gaps were found."""
         self.gaps += gaps
         self._gaps.inc(gaps)
+
+    def rejected(self, messages: int) -> None:
+        """So many messages could not be used."""
+        self.rejections += messages
+        self._rejected.inc(messages)
 
     def disbelieved(self, samples: int) -> None:
         """So many source times were replaced."""
