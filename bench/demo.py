@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import time
@@ -207,42 +208,59 @@ def say(sentence: str) -> None:
     print(f"demo: {sentence}", flush=True)
 
 
-def replay(recording: str, seconds: float | None) -> int:
+class Replay:
     """Plays somebody's recording through a real OPC UA server, the daemon and the hub."""
-    folder = FOLDER.with_name("replay")
-    with LineStack(folder, node="replay") as stack:
-        stack.start_broker()
-        stack.start_hub()
-        config = stack.folder / "replay.yaml"
-        arguments = [
-            program("edged-sim"),
-            "replay",
-            recording,
-            "--speed",
-            "1800",
-            "--opcua-port",
-            str(stack.opcua_port),
-        ]
-        arguments += ["--journal", str(stack.journal), "--config-out", str(config), "--ready-file", str(stack.ready)]
-        player = stack.start("plant", arguments)
-        wait_until("the recording", stack.ready.exists, player)
-        say(f"playing {recording} at opc.tcp://127.0.0.1:{stack.opcua_port}/")
-        stack.start_edge(config)
-        stack.wait_for_data()
+
+    def __init__(self, stack: LineStack, recording: str, rows_per_second: float, seconds: float | None) -> None:
+        self._stack = stack
+        self._recording = recording
+        self._pace = rows_per_second
+        self._seconds = seconds
+        self._stopping = False
+
+    def run(self) -> int:
+        """The exit status: 0 only if every value that was played is in the hub once."""
+        signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGTERM, self._stop)
+        self._stack.start_broker()
+        self._stack.start_hub()
+        self._stack.start_edge(self._start_player())
+        self._stack.wait_for_data()
         began = time.monotonic()
-        while player.alive() and (seconds is None or time.monotonic() - began < seconds):
+        while not self._ended(time.monotonic() - began):
             time.sleep(REFRESH_SECONDS)
-            status = stack.status()
+            status = self._stack.status()
             if status:
                 say(f"{time.monotonic() - began:4.0f} s: {status['samples']:,} values in")
-        stack.stop_edge()
-        found = check(stack.journal, stack.hub_data / "hub.db", stack.node)
+        code = self._stack.stop_edge()
+        return self._judge(code)
+
+    def _start_player(self) -> Path:
+        stack, config = self._stack, self._stack.folder / "replay.yaml"
+        arguments: list[object] = [program("edged-sim"), "replay", self._recording, "--rows-per-second", self._pace]
+        arguments += ["--opcua-port", stack.opcua_port, "--journal", stack.journal]
+        arguments += ["--config-out", config, "--ready-file", stack.ready]
+        player = stack.start("plant", [str(word) for word in arguments])
+        wait_until("the recording", stack.ready.exists, player)
+        say(f"playing {self._recording} at opc.tcp://127.0.0.1:{stack.opcua_port}/; Ctrl-C stops everything")
+        return config
+
+    def _ended(self, seconds: float) -> bool:
+        if self._stopping or (self._seconds is not None and seconds >= self._seconds):
+            return True
+        return bool(json.loads(self._stack.ready.read_text(encoding="utf-8"))["done"])
+
+    def _judge(self, code: int) -> int:
+        found = check(self._stack.journal, self._stack.hub_data / "hub.db", self._stack.node)
         report = Report("replay", ("offered", "held by the hub", "lost", "duplicated"))
-        held = sum(part.held for part in found.faces.values())
+        held = found.total("held")
         report.rows.append((found.offered, held, found.lost, found.duplicated))
-        report.bars = [Bar("lost", found.lost, 0), Bar("duplicated", found.duplicated, 0)]
-        report.bars.append(Bar("values held", held, 1, "at_least"))
+        report.bars = [Bar(name, found.total(name), 0) for name in ("lost", "duplicated", "invented")]
+        report.bars += [Bar("values held", held, 1, "at_least"), Bar("exit status of edged", code, 0)]
         return report.show()
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -250,11 +268,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench demo", description=__doc__)
     parser.add_argument("--seconds", type=float, help="stop after this time from the first data, and judge")
     parser.add_argument("--data", help="tep, or a CSV file with a time column: play it instead of the simulated line")
+    parser.add_argument("--rows-per-second", type=float, default=20.0, help="pace of --data (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
         if options.data:
-            return replay(options.data, options.seconds)
-        with LineStack(Path(FOLDER), node=NODE) as stack:
+            with LineStack(FOLDER.with_name("replay"), node="replay") as stack:
+                return Replay(stack, options.data, options.rows_per_second, options.seconds).run()
+        with LineStack(FOLDER, node=NODE) as stack:
             return Demo(stack, options.seconds).run()
     except StackFailed as fault:
         print(f"demo: {fault}", file=sys.stderr)
