@@ -28,7 +28,10 @@ def start_task(name: str, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
 
 
 class Backoff:
-    """Jittered, doubling delays: up to 2 s, or up to 60 s after a refusal that only a person can mend."""
+    """Jittered, doubling delays: up to 2 s, or up to 60 s after a refusal that only a person can mend.
+
+    It starts over when refusals follow other faults or the other way round.
+    """
 
     def __init__(
         self, first: float = FIRST_DELAY_SECONDS, cap: float = DELAY_CAP_SECONDS, rng: random.Random | None = None
@@ -37,10 +40,13 @@ class Backoff:
         self._cap = cap
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._attempt = 0
+        self._slow = False
 
     def next(self, fault: BaseException | None = None) -> float:
         """Seconds to wait before the next attempt."""
         slow = isinstance(fault, AccessRefused | ConfigError)
+        if slow is not self._slow:
+            self._attempt, self._slow = 0, slow
         cap = REFUSED_DELAY_CAP_SECONDS if slow else self._cap
         delay = min(cap, self._first * 2.0 ** min(self._attempt, 16))
         self._attempt += 1

@@ -11,8 +11,6 @@ from typing import NoReturn, Protocol
 
 from edged.clock import Clock
 from edged.errors import (
-    AccessRefused,
-    ConfigError,
     EdgedError,
     SourceSilent,
     SourceUnreachable,
@@ -80,7 +78,6 @@ class SourceRunner:
         self._state = SourceState.DISCONNECTED
         self._since = clock.now()
         self._waiting_since: float | None = None
-        self._last_fault: BaseException | None = None
         self._lost_because = RESTART
 
     @property
@@ -150,9 +147,8 @@ class SourceRunner:
         while True:
             started = self._clock.monotonic()
             fault = await self._session()
-            if self._clock.monotonic() - started >= HEALTHY_AFTER_SECONDS or _slow(fault) != _slow(self._last_fault):
+            if self._clock.monotonic() - started >= HEALTHY_AFTER_SECONDS:
                 self._backoff.reset()
-            self._last_fault = fault
             self._enter(SourceState.WAITING)
             await self._clock.sleep(self._backoff.next(fault))
 
@@ -247,11 +243,6 @@ class SourceRunner:
     def _enter(self, state: SourceState) -> None:
         self._state = state
         self._since = self._clock.now()
-
-
-def _slow(fault: BaseException | None) -> bool:
-    """Whether only a person can mend it, so that hurrying is no use."""
-    return isinstance(fault, AccessRefused | ConfigError)
 
 
 def _reason(fault: BaseException) -> str:

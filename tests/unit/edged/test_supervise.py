@@ -99,3 +99,12 @@ def test_backoff_grows_to_its_cap_with_jitter(fault: Exception, cap: float) -> N
     assert delays[0] <= 0.1
     backoff.reset()
     assert backoff.next(fault) <= 0.1
+
+
+def test_backoff_starts_over_when_a_refusal_follows_an_outage() -> None:
+    backoff = Backoff()
+    for _ in range(20):
+        backoff.next(SourceLost("x"))
+    assert backoff.next(AccessRefused("x")) <= 0.1
+    assert backoff.next(AccessRefused("x")) <= 0.2
+    assert backoff.next(SourceLost("x")) <= 0.1
