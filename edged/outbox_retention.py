@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from edged.clock import Clock
 from edged.intervals import IntervalSet
@@ -28,6 +30,14 @@ AGE_CHECK_CAP_SECONDS = 3600.0
 log = get_logger("outbox")
 
 
+class _Mark(NamedTuple):
+    """The newest numbers at the monotonic time `last`; the mark was begun at `first`."""
+
+    first: float
+    last: float
+    heads: Mapping[Lane, int]
+
+
 class Retention:
     """Decides what is removed and records what is given up. A sink without a cap of its own is a main one:
     batches that it lacks are a loss of the road, named by their numbers; what others lack is named by time only."""
@@ -45,7 +55,7 @@ class Retention:
         self._settings = settings
         self._clock = clock
         self._record = record
-        self._marks: deque[tuple[float, Mapping[Lane, int]]] = deque()
+        self._marks: deque[_Mark] = deque()
         self._next_age_check = 0.0
 
     def oldest(self, now: int) -> int:
@@ -54,7 +64,8 @@ class Retention:
 
     def begin(self, volume: Volume) -> None:
         """A file was opened: what it holds now is of earlier runs."""
-        self._marks = deque([(self._clock.monotonic(), dict(volume.heads))])
+        now = self._clock.monotonic()
+        self._marks = deque([_Mark(-math.inf, -math.inf, dict(volume.heads)), _Mark(now, now, dict(volume.heads))])
 
     def removals(self, volume: Volume) -> list[Span]:
         """What nobody waits for; it counts as removed from now on."""
@@ -109,6 +120,7 @@ class Retention:
             if used_bytes > self._settings.cap_bytes:
                 await self._cap_bytes(volume, used_bytes)
             now = self._clock.monotonic()
+            self._mark(now, volume)
             if now >= self._next_age_check:
                 self._next_age_check = now + self._age_check_seconds()
                 await self._cap_age(volume)
@@ -149,17 +161,22 @@ class Retention:
                 if not self._sinks:
                     volume.gone[lane].update(gone)
                 await self._give_up(volume, lane, gone, sinks, CAP_AGE)
-        self._marks.append((now, dict(volume.heads)))
-        while self._marks[1][0] <= now - max(caps):
+        while len(self._marks) > 1 and self._marks[1].last <= now - max(caps):
             self._marks.popleft()
+
+    def _mark(self, now: float, volume: Volume) -> None:
+        """Remembers which numbers exist now, not more often than ages are looked at."""
+        first = self._marks[-1].first
+        if now - first < self._age_check_seconds():
+            self._marks.pop()
+        else:
+            first = now
+        self._marks.append(_Mark(first, now, dict(volume.heads)))
 
     def _aged(self, before: float) -> Mapping[Lane, int]:
         """The newest numbers of each lane that existed at that monotonic time, or when the file was opened."""
-        aged = self._marks[0][1]
-        for when, heads in self._marks:
-            if when <= before:
-                aged = heads
-        return aged
+        nothing = dict.fromkeys(LANES, 0)
+        return next((mark.heads for mark in reversed(self._marks) if mark.last <= before), nothing)
 
     def _caps(self) -> list[float]:
         own = [sink.cap_age_seconds for sink in self._sinks.values() if sink.cap_age_seconds is not None]
