@@ -104,7 +104,12 @@ class StatusServer:
         return _verdict(self._ready(), "ready", "not ready yet, see /status")
 
     async def _get_status(self, _: web.Request) -> web.Response:
-        return web.Response(body=orjson.dumps(self._status(), default=str), content_type="application/json")
+        return web.Response(body=orjson.dumps(self._status(), default=_plain), content_type="application/json")
+
+
+def _plain(value: object) -> object:
+    """What JSON has no form for: named tuples become objects like all else, the rest is written out."""
+    return value._asdict() if isinstance(value, tuple) and hasattr(value, "_asdict") else str(value)
 
 
 def _verdict(good: bool, yes: str, no: str) -> web.Response:
