@@ -42,16 +42,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
         line.wait_for_data()
         line.processes["broker"].stop()
         wait_until("a fault in the metrics", lambda: "edged_source_faults_total{" in metrics(line.http_port))
-        wait_until(
-            "samples in the hub", lambda: b"edged_hub_samples 0.0" not in (fetch(f"{line.hub_url}/metrics") or b"")
-        )
-        yield Pages(page(line), (fetch(f"{line.hub_url}/metrics") or b"").decode())
+        wait_until("samples in the hub", lambda: "\nedged_hub_samples 0.0\n" not in metrics(line.hub_port))
+        yield Pages(metrics(line.http_port), metrics(line.hub_port))
 
 
-def page(line: LineStack, start: str = "") -> str:
-    """The lines of the daemon's page that start so."""
-    body = fetch(f"http://127.0.0.1:{line.http_port}/metrics") or b""
-    return "".join(row + "\n" for row in body.decode().splitlines() if row.startswith(start))
+def metrics(port: int) -> str:
+    """A page as it came."""
+    return (fetch(f"http://127.0.0.1:{port}/metrics") or b"").decode()
 
 
 @pytest.mark.promtool
