@@ -3,230 +3,118 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from edged_connectors.north.births import BDSEQ_COUNT, BDSEQ_METRIC, REBIRTH_METRIC, SEQ_COUNT
+from edged_connectors.north.births import REBIRTH_METRIC
 from edged_connectors.north.codec import MalformedPayload, parse
-from edged_connectors.north.rulebook import Fault, Rule, label, property_faults, time_faults, value_faults
+from edged_connectors.north.host_rules import HostRules
+from edged_connectors.north.node_rules import NodeRules
+from edged_connectors.north.rulebook import Fault, Rule
 from edged_connectors.north.sparkplug_pb2 import Payload
-from edged_connectors.north.topics import NAMESPACE
+from edged_connectors.north.topics import LEGACY_STATE, NAMESPACE
 
 BIRTHS = ("NBIRTH", "DBIRTH")
 DATA = ("NDATA", "DDATA")
 NODE_KINDS = ("NBIRTH", "NDATA", "NDEATH", "NCMD")
 DEVICE_KINDS = ("DBIRTH", "DDATA", "DDEATH", "DCMD")
 COMMANDS = ("NCMD", "DCMD")
+STATE = LEGACY_STATE
+DEATH_QOS = 1
 
 
 class Violation(NamedTuple):
-    """One broken rule of one message."""
+    """One broken rule of one message; the metric if it is one's, the seq if the message has one."""
 
     rule: Rule
     topic: str
     detail: str
+    metric: str = ""
+    seq: int | None = None
 
 
-@dataclass(slots=True)
-class _Born:
-    """A metric as its birth declared it; `last` is the newest time that is not historical."""
+class Address(NamedTuple):
+    """What a topic says; `kind` is empty when it has no form that Sparkplug knows. A STATE has its host as `node`."""
 
-    datatype: int
-    last: int
-    properties: frozenset[str]
+    kind: str
+    group: str = ""
+    node: str = ""
+    device: str = ""
 
 
-@dataclass(slots=True)
-class _Node:
-    alive: bool = False
-    bdseq: int | None = None
-    ended: int | None = None
-    seq: int = 0
-    aliases: dict[int, tuple[str, str]] = field(default_factory=dict)
-    devices: dict[str, dict[str, _Born]] = field(default_factory=dict)
-    dead: set[str] = field(default_factory=set)
+def address_of(topic: str) -> Address | None:
+    """None outside Sparkplug: neither its namespace nor the older STATE."""
+    parts = topic.split("/")
+    if parts[0] == STATE:
+        return Address(STATE, "", "/".join(parts[1:])) if len(parts) > 1 else None
+    if parts[0] != NAMESPACE:
+        return None
+    if parts[1:2] == [STATE]:
+        return Address(STATE if len(parts) == 3 and parts[2] else "", "", "/".join(parts[2:]))
+    kind = parts[2] if len(parts) > 2 else ""
+    known = (len(parts) == 4 and kind in NODE_KINDS) or (len(parts) == 5 and kind in DEVICE_KINDS)
+    if not known or not all(parts):
+        return Address("", "".join(parts[1:2]), "".join(parts[3:4]))
+    return Address(kind, parts[1], parts[3], "".join(parts[4:]))
 
 
 class SparkplugRules:
-    """Fed every message of one or more nodes in the order of arrival; a capture begins before the first birth."""
+    """Fed every message of any nodes and hosts in the order of arrival.
 
-    def __init__(self) -> None:
-        self._nodes: dict[tuple[str, str], _Node] = {}
-        self._found: list[Violation] = []
-        self._topic = ""
+    With `from_birth` a node's first message has to be its birth; else what comes before it is judged on its own only.
+    """
 
-    def check(self, topic: str, payload: bytes, *, retain: bool, qos: int) -> list[Violation]:
-        """The violations of this message. Topics outside the namespace, and STATE, have none."""
-        self._found, self._topic = [], topic
-        parts = topic.split("/")
-        if parts[0] == NAMESPACE and parts[1:2] != ["STATE"]:
-            self._check_message(parts, payload, retain, qos)
-        return self._found
+    def __init__(self, *, from_birth: bool = True) -> None:
+        self._from_birth = from_birth
+        self._nodes: dict[tuple[str, str], NodeRules] = {}
+        self._hosts: dict[str, HostRules] = {}
 
-    def _note(self, rule: Rule, detail: str) -> None:
-        self._found.append(Violation(rule, self._topic, detail))
+    def born(self, group: str, node: str) -> bool:
+        """Whether an NBIRTH of the node came."""
+        found = self._nodes.get((group, node))
+        return found is not None and found.born
 
-    def _note_all(self, faults: Iterable[Fault]) -> None:
-        for fault in faults:
-            self._note(fault.rule, fault.detail)
+    def check(self, topic: str, payload: bytes, *, retain: bool | None, qos: int, at: int = 0) -> list[Violation]:
+        """The violations of this message, none outside Sparkplug; `retain` is None where it could not be seen.
 
-    def _check_message(self, parts: list[str], payload: bytes, retain: bool, qos: int) -> None:
-        kind = parts[2] if len(parts) > 2 else ""
-        if not ((len(parts) == 4 and kind in NODE_KINDS) or (len(parts) == 5 and kind in DEVICE_KINDS)) or not all(
-            parts
-        ):
-            self._note(Rule.TOPIC, "not group/type/node or group/type/node/device")
-            return
+        `at` is the time of arrival, ns UTC; without it, nothing is missed that should have come by then.
+        """
+        address = address_of(topic)
+        if address is None:
+            return []
+        if not address.kind:
+            form = "STATE/host" if topic.startswith(f"{NAMESPACE}/{STATE}") else "group/type/node[/device]"
+            return [Violation(Rule.TOPIC, topic, f"not {NAMESPACE}/{form} with a known type")]
+        if address.kind == STATE:
+            rules = self._hosts.setdefault(topic, HostRules())
+            legacy = not topic.startswith(NAMESPACE)
+            return _placed(topic, None, rules.check(payload, legacy=legacy, retain=retain, qos=qos))
+        return self._check_message(address, topic, payload, retain, qos, at)
+
+    def _check_message(
+        self, address: Address, topic: str, payload: bytes, retain: bool | None, qos: int, at: int
+    ) -> list[Violation]:
+        kind = address.kind
+        faults = []
         if retain:
-            self._note(Rule.RETAINED, kind)
-        if kind not in COMMANDS and qos != (1 if kind == "NDEATH" else 0):
-            self._note(Rule.QOS, f"{kind} with QoS {qos}")
+            faults.append(Fault(Rule.RETAINED, f"a retained {kind}"))
+        if qos != (DEATH_QOS if kind == "NDEATH" else 0):
+            faults.append(Fault(Rule.QOS, f"{kind} with QoS {qos}"))
         try:
             message = parse(payload)
         except MalformedPayload as fault:
-            self._note(Rule.UNDECODABLE, str(fault))
-            return
-        if kind in COMMANDS:
-            return
-        node = self._nodes.setdefault((parts[1], parts[3]), _Node())
-        device = parts[4] if len(parts) > 4 else ""
-        if kind == "NDEATH":
-            self._check_death(node, message)
-            return
-        self._note_all(time_faults(message))
-        self._check_seq(node, kind, message)
-        if kind == "NBIRTH":
-            self._check_node_birth(node, message)
-        elif kind == "DBIRTH":
-            self._check_device_birth(node, device, message)
-        elif kind == "DDEATH":
-            self._check_device_death(node, device)
-        else:
-            self._check_data(node, device, message)
+            return _placed(topic, None, [*faults, Fault(Rule.UNDECODABLE, str(fault))])
+        node = self._nodes.setdefault((address.group, address.node), NodeRules(from_birth=self._from_birth))
+        if kind not in COMMANDS:
+            faults += node.check(kind, address.device, message, at)
+        elif not retain and _asks_rebirth(kind, message):
+            node.ask_rebirth(at)
+        return _placed(topic, message, faults)
 
-    def _check_death(self, node: _Node, message: Payload) -> None:
-        if message.HasField("seq"):
-            self._note(Rule.SEQ_IN_DEATH, f"seq {message.seq}")
-        if [metric.name for metric in message.metrics] != [BDSEQ_METRIC]:
-            self._note(Rule.DEATH_METRICS, "an NDEATH carries bdSeq alone")
-        bdseq = self._bdseq(message)
-        if bdseq is not None and node.bdseq is not None and bdseq != node.bdseq:
-            self._note(Rule.BDSEQ_MISMATCH, f"NDEATH {bdseq}, NBIRTH {node.bdseq}")
-            return
-        node.alive = False
-        node.ended = node.bdseq
-        node.devices.clear()
 
-    def _bdseq(self, message: Payload) -> int | None:
-        metric = next((metric for metric in message.metrics if metric.name == BDSEQ_METRIC), None)
-        if metric is None:
-            self._note(Rule.BDSEQ_MISSING, "")
-            return None
-        if metric.WhichOneof("value") != "long_value" or metric.long_value >= BDSEQ_COUNT:
-            self._note(Rule.BDSEQ_TYPE, "not a 64-bit integer of 0..255")
-        return metric.long_value
+def _asks_rebirth(kind: str, message: Payload) -> bool:
+    return kind == "NCMD" and any(metric.name == REBIRTH_METRIC and metric.boolean_value for metric in message.metrics)
 
-    def _check_seq(self, node: _Node, kind: str, message: Payload) -> None:
-        if not message.HasField("seq"):
-            self._note(Rule.SEQ_MISSING, kind)
-            return
-        if kind == "NBIRTH":
-            if message.seq != 0:
-                self._note(Rule.SEQ_BIRTH, f"NBIRTH with seq {message.seq}")
-        elif message.seq != (node.seq + 1) % SEQ_COUNT and node.alive:
-            self._note(Rule.SEQ_ORDER, f"{message.seq} after {node.seq}")
-        node.seq = message.seq
 
-    def _check_node_birth(self, node: _Node, message: Payload) -> None:
-        node.bdseq = self._bdseq(message)
-        if node.bdseq is not None and node.bdseq == node.ended and not node.alive:
-            self._note(Rule.BDSEQ_UNCHANGED, f"a new session with bdSeq {node.bdseq}")
-        control = next((metric for metric in message.metrics if metric.name == REBIRTH_METRIC), None)
-        if control is None or control.WhichOneof("value") != "boolean_value" or control.boolean_value:
-            self._note(Rule.REBIRTH_CONTROL, "missing, or not Boolean false")
-        elif control.HasField("alias"):
-            self._note(Rule.REBIRTH_CONTROL, "has an alias")
-        node.alive = True
-        node.aliases.clear()
-        node.devices.clear()
-        node.dead.clear()
-        node.devices[""] = self._declare(node, "", message)
-
-    def _check_device_birth(self, node: _Node, device: str, message: Payload) -> None:
-        if not node.alive:
-            self._note(Rule.UNBORN, "DBIRTH without NBIRTH")
-        node.dead.discard(device)
-        node.aliases = {alias: owner for alias, owner in node.aliases.items() if owner[0] != device}
-        node.devices[device] = self._declare(node, device, message)
-
-    def _check_device_death(self, node: _Node, device: str) -> None:
-        if node.devices.pop(device, None) is None:
-            self._note(Rule.UNBORN, "DDEATH without DBIRTH")
-        node.dead.add(device)
-
-    def _declare(self, node: _Node, device: str, message: Payload) -> dict[str, _Born]:
-        """Checks the metrics of a birth and takes them over."""
-        born: dict[str, _Born] = {}
-        newest = 0
-        for metric in message.metrics:
-            if not metric.name:
-                self._note(Rule.NAME_MISSING, label(metric))
-            if metric.name in born:
-                self._note(Rule.NAME_TWICE, metric.name)
-            if metric.HasField("alias"):
-                if metric.alias in node.aliases:
-                    self._note(Rule.ALIAS_TWICE, f"{metric.alias} of {metric.name}")
-                node.aliases[metric.alias] = (device, metric.name)
-            if metric.timestamp < newest:
-                self._note(Rule.TIMESTAMP_BACKWARDS, f"{metric.name}: {metric.timestamp} after {newest}")
-            newest = max(newest, metric.timestamp)
-            if not metric.HasField("datatype"):
-                self._note(Rule.DATATYPE_MISSING, metric.name)
-            self._note_all(value_faults(metric, metric.datatype))
-            self._note_all(property_faults(metric))
-            born[metric.name] = _Born(metric.datatype, metric.timestamp, frozenset(metric.properties.keys))
-        return born
-
-    def _check_data(self, node: _Node, device: str, message: Payload) -> None:
-        metrics = node.devices.get(device)
-        if metrics is None:
-            dead = device in node.dead or (not node.alive and node.bdseq is not None)
-            self._note(Rule.AFTER_DEATH if dead else Rule.UNBORN, f"data of {device or 'the node'}")
-            return
-        if not message.metrics:
-            self._note(Rule.EMPTY, "no metric")
-        stamps: set[tuple[str, int]] = set()
-        newest = 0
-        for metric in message.metrics:
-            name = self._resolve(node, device, metric)
-            born = metrics.get(name)
-            if born is None:
-                self._note(Rule.UNKNOWN_METRIC, f"{label(metric)} is not in the birth")
-                continue
-            if (name, metric.timestamp) in stamps:
-                self._note(Rule.TIMESTAMP_TWICE, f"{name} at {metric.timestamp}")
-            stamps.add((name, metric.timestamp))
-            if not metric.is_historical:
-                if metric.timestamp < max(newest, born.last):
-                    self._note(Rule.TIMESTAMP_BACKWARDS, f"{name}: {metric.timestamp} after {max(newest, born.last)}")
-                newest = max(newest, metric.timestamp)
-                born.last = max(born.last, metric.timestamp)
-            self._check_datum(metric, name, born)
-
-    def _resolve(self, node: _Node, device: str, metric: Payload.Metric) -> str:
-        """The name behind a name or an alias; empty when the alias is not of this device."""
-        if not metric.HasField("alias"):
-            return metric.name
-        if metric.name:
-            self._note(Rule.NAME_IN_DATA, metric.name)
-        owner, name = node.aliases.get(metric.alias, ("", ""))
-        return name if owner == device else ""
-
-    def _check_datum(self, metric: Payload.Metric, name: str, born: _Born) -> None:
-        if metric.HasField("datatype"):
-            self._note(Rule.DATATYPE_IN_DATA, name)
-        self._note_all(value_faults(metric, born.datatype))
-        self._note_all(property_faults(metric))
-        undeclared = frozenset(metric.properties.keys) - born.properties
-        if undeclared:
-            self._note(Rule.PROPERTY_UNDECLARED, f"{name}: {', '.join(sorted(undeclared))}")
+def _placed(topic: str, message: Payload | None, faults: Iterable[Fault]) -> list[Violation]:
+    seq = message.seq if message is not None and message.HasField("seq") else None
+    return [Violation(fault.rule, topic, fault.detail, fault.metric, seq) for fault in faults]

@@ -2,179 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edged_connectors.north.check_capture import Captured
 from edged_connectors.north.rulebook import Rule
 from edged_connectors.north.rules import SparkplugRules, Violation
 from edged_connectors.north.sparkplug_pb2 import Payload
-from tests.unit.connectors.sparkplug_line import (
-    COUNT,
-    DEFECT,
-    RUNNING,
-    TEMPERATURE,
-    LineNode,
-    Published,
-    sample,
+from tests.unit.connectors.sparkplug_line import TEMPERATURE, LineNode, Published, sample
+from tests.unit.connectors.sparkplug_mutants import (
+    DEATH,
+    FIRST_DATA,
+    MUTANTS,
+    SECOND_DATA,
+    SECOND_NBIRTH,
+    Capture,
+    Mutate,
+    change,
+    clean,
+    set_metric,
 )
 
-NBIRTH, DBIRTH_FURNACE, DBIRTH_FORMING, DBIRTH_INSPECTION = 0, 1, 2, 3
-FIRST_DATA, SECOND_DATA, HISTORY, DEATH, SECOND_NBIRTH = 4, 5, 6, 7, 8
-Capture = list[Published]
 
-
-def clean() -> Capture:
-    """Two sessions: births, live data, history, death, births again."""
-    node = LineNode(latest=[sample(TEMPERATURE, 1.0, -5), sample(RUNNING, True, -4), sample(COUNT, 1, -3)])
-    return [
-        *node.births(bdseq=3),
-        *node.data([sample(TEMPERATURE, 2.0, 1), sample(TEMPERATURE, 3.0, 2)]),
-        *node.data([sample(RUNNING, False, 3), sample(COUNT, None, 4, 0)]),
-        *node.data([sample(DEFECT, "bubble", -9)], historical=True),
-        node.death(bdseq=3),
-        *node.births(bdseq=4),
-        *node.data([sample(TEMPERATURE, 4.0, 5)]),
-        node.death(bdseq=4),
-    ]
-
-
-def check(capture: Capture) -> list[Violation]:
-    rules = SparkplugRules()
+def check(capture: Capture, *, from_birth: bool = True) -> list[Violation]:
+    rules = SparkplugRules(from_birth=from_birth)
     return [
         violation
-        for message in capture
-        for violation in rules.check(message.topic, message.payload, retain=message.retain, qos=message.qos)
+        for at, topic, payload, qos, retain in capture
+        for violation in rules.check(topic, payload, retain=retain, qos=qos, at=at)
     ]
+
+
+def captured(messages: list[Published]) -> Capture:
+    return [Captured(0, *message) for message in messages]
 
 
 def test_a_clean_capture_breaks_no_rule() -> None:
     assert check(clean()) == []
 
 
-def change(index: int, edit: Callable[[Payload], object]) -> Callable[[Capture], None]:
-    """A capture with one edit of one message."""
-
-    def mutate(capture: Capture) -> None:
-        payload = Payload.FromString(capture[index].payload)
-        edit(payload)
-        capture[index] = capture[index]._replace(payload=payload.SerializeToString())
-
-    return mutate
-
-
-def envelope(index: int, **fields: object) -> Callable[[Capture], None]:
-    def mutate(capture: Capture) -> None:
-        capture[index] = capture[index]._replace(**fields)  # type: ignore[arg-type]  # topic, qos or retain
-
-    return mutate
-
-
-def remove(index: int) -> Callable[[Capture], None]:
-    def mutate(capture: Capture) -> None:
-        del capture[index]
-
-    return mutate
-
-
-def insert_device_death(capture: Capture) -> None:
-    """DDEATH of the furnace right before its data; the numbers behind it shift."""
-    dead = Payload(timestamp=1_790_000_000_000, seq=4).SerializeToString()
-    capture.insert(FIRST_DATA, Published("spBv1.0/glassworks/DDEATH/line_a/furnace", dead))
-    for index in (FIRST_DATA + 1, FIRST_DATA + 2, FIRST_DATA + 3):
-        change(index, lambda payload: setattr(payload, "seq", payload.seq + 1))(capture)
-
-
-def swap_metrics(payload: Payload) -> None:
-    first, second = (Payload.Metric.FromString(metric.SerializeToString()) for metric in payload.metrics)
-    del payload.metrics[:]
-    payload.metrics.extend([second, first])
-
-
-def copy_metric(payload: Payload, **fields: object) -> None:
-    copied = payload.metrics.add()
-    copied.CopyFrom(payload.metrics[0])
-    for name, value in fields.items():
-        setattr(copied, name, value)
-
-
-def quality(payload: Payload, **fields: int) -> None:
-    for name, value in fields.items():
-        setattr(payload.metrics[0].properties.values[0], name, value)
-
-
-def add_property(payload: Payload) -> None:
-    payload.metrics[0].properties.keys.append("colour")
-    payload.metrics[0].properties.values.add(type=12, string_value="red")
-
-
-def set_metric(index: int, metric: int, **fields: object) -> Callable[[Capture], None]:
-    def edit(payload: Payload) -> None:
-        for name, value in fields.items():
-            if value is None:
-                payload.metrics[metric].ClearField(name)
-            else:
-                setattr(payload.metrics[metric], name, value)
-
-    return change(index, edit)
-
-
-MUTANTS: list[tuple[str, Rule, Callable[[Capture], None]]] = [
-    ("retained birth", Rule.RETAINED, envelope(NBIRTH, retain=True)),
-    ("data with QoS 1", Rule.QOS, envelope(FIRST_DATA, qos=1)),
-    ("death with QoS 0", Rule.QOS, envelope(DEATH, qos=0)),
-    ("unknown message type", Rule.TOPIC, envelope(FIRST_DATA, topic="spBv1.0/glassworks/XDATA/line_a/furnace")),
-    ("device in a node topic", Rule.TOPIC, envelope(NBIRTH, topic="spBv1.0/glassworks/NBIRTH/line_a/furnace")),
-    ("bytes that are no payload", Rule.UNDECODABLE, envelope(FIRST_DATA, payload=b"\xff\xff")),
-    ("birth with seq 1", Rule.SEQ_BIRTH, change(NBIRTH, lambda p: setattr(p, "seq", 1))),
-    ("seq repeated", Rule.SEQ_ORDER, change(SECOND_DATA, lambda p: setattr(p, "seq", p.seq - 1))),
-    ("message lost", Rule.SEQ_ORDER, remove(FIRST_DATA)),
-    ("data without seq", Rule.SEQ_MISSING, change(FIRST_DATA, lambda p: p.ClearField("seq"))),
-    ("death with seq", Rule.SEQ_IN_DEATH, change(DEATH, lambda p: setattr(p, "seq", 7))),
-    ("birth without bdSeq", Rule.BDSEQ_MISSING, change(NBIRTH, lambda p: p.metrics.pop(0))),
-    ("bdSeq as a text", Rule.BDSEQ_TYPE, set_metric(NBIRTH, 0, string_value="3")),
-    ("death of another session", Rule.BDSEQ_MISMATCH, set_metric(DEATH, 0, long_value=9)),
-    ("bdSeq unchanged in a new session", Rule.BDSEQ_UNCHANGED, set_metric(SECOND_NBIRTH, 0, long_value=3)),
-    ("death with other metrics", Rule.DEATH_METRICS, change(DEATH, copy_metric)),
-    ("no rebirth control", Rule.REBIRTH_CONTROL, change(NBIRTH, lambda p: p.metrics.pop(1))),
-    ("rebirth control true", Rule.REBIRTH_CONTROL, set_metric(NBIRTH, 1, boolean_value=True)),
-    ("rebirth control with alias", Rule.REBIRTH_CONTROL, set_metric(NBIRTH, 1, alias=99)),
-    ("message without time", Rule.TIMESTAMP_MISSING, change(FIRST_DATA, lambda p: p.ClearField("timestamp"))),
-    ("metric without time", Rule.TIMESTAMP_MISSING, set_metric(NBIRTH, 0, timestamp=None)),
-    ("time in seconds", Rule.TIMESTAMP_UNIT, set_metric(HISTORY, 0, timestamp=1_790_000_000)),
-    ("message time in microseconds", Rule.TIMESTAMP_UNIT, change(DEATH - 1, lambda p: setattr(p, "timestamp", 10**15))),
-    ("older than held", Rule.TIMESTAMP_BACKWARDS, set_metric(FIRST_DATA, 0, timestamp=1_789_999_990_000)),
-    ("not in chronological order", Rule.TIMESTAMP_BACKWARDS, change(FIRST_DATA, swap_metrics)),
-    ("history not marked", Rule.TIMESTAMP_BACKWARDS, set_metric(SECOND_DATA, 0, timestamp=1_789_999_999_000)),
-    ("the same value twice", Rule.TIMESTAMP_TWICE, change(HISTORY, copy_metric)),
-    ("metric without a name", Rule.NAME_MISSING, set_metric(DBIRTH_FORMING, 0, name="")),
-    ("two metrics of one name", Rule.NAME_TWICE, change(DBIRTH_INSPECTION, lambda p: copy_metric(p, alias=77))),
-    ("two metrics of one alias", Rule.ALIAS_TWICE, set_metric(DBIRTH_FORMING, 0, alias=1)),
-    ("data with a name", Rule.NAME_IN_DATA, set_metric(FIRST_DATA, 0, name="temperature")),
-    ("birth without datatype", Rule.DATATYPE_MISSING, set_metric(DBIRTH_FURNACE, 0, datatype=None)),
-    ("data with datatype", Rule.DATATYPE_IN_DATA, set_metric(FIRST_DATA, 0, datatype=10)),
-    ("data without a value", Rule.VALUE_MISSING, set_metric(FIRST_DATA, 0, double_value=None)),
-    ("birth without a value", Rule.VALUE_MISSING, set_metric(DBIRTH_FURNACE, 1, double_value=None)),
-    ("value against its datatype", Rule.VALUE_TYPE, set_metric(FIRST_DATA, 0, float_value=2.0)),
-    ("birth value against its datatype", Rule.VALUE_TYPE, set_metric(DBIRTH_FURNACE, 1, long_value=2)),
-    ("NaN", Rule.VALUE_NOT_FINITE, set_metric(FIRST_DATA, 0, double_value=float("nan"))),
-    ("alias that was not born", Rule.UNKNOWN_METRIC, set_metric(FIRST_DATA, 0, alias=99)),
-    ("alias of another device", Rule.UNKNOWN_METRIC, set_metric(FIRST_DATA, 0, alias=3)),
-    ("data without device birth", Rule.UNBORN, remove(DBIRTH_FURNACE)),
-    ("everything before the node birth", Rule.UNBORN, remove(NBIRTH)),
-    ("data after device death", Rule.AFTER_DEATH, insert_device_death),
-    ("quality that no profile knows", Rule.QUALITY, change(DBIRTH_FURNACE, lambda p: quality(p, int_value=191))),
-    ("quality of another type", Rule.QUALITY, change(DBIRTH_FURNACE, lambda p: quality(p, type=4))),
-    ("keys without values", Rule.PROPERTY, change(DBIRTH_FURNACE, lambda p: p.metrics[0].properties.values.pop())),
-    ("property that was not born", Rule.PROPERTY_UNDECLARED, change(FIRST_DATA, add_property)),
-    ("empty data", Rule.EMPTY, change(FIRST_DATA, lambda p: p.ClearField("metrics"))),
-]
-
-
 @pytest.mark.parametrize(("rule", "mutate"), [mutant[1:] for mutant in MUTANTS], ids=[mutant[0] for mutant in MUTANTS])
-def test_one_change_is_found_by_name(rule: Rule, mutate: Callable[[Capture], None]) -> None:
+def test_one_change_is_found_by_name(rule: Rule, mutate: Mutate) -> None:
     capture = clean()
     mutate(capture)
     assert rule in {violation.rule for violation in check(capture)}
@@ -192,18 +61,92 @@ def test_data_after_the_node_death_is_found() -> None:
 
 def test_a_rebirth_in_the_same_session_keeps_bdseq() -> None:
     node = LineNode()
-    assert check([*node.births(bdseq=3), *node.births(bdseq=3), node.death(bdseq=3)]) == []
+    assert check(captured([*node.births(bdseq=3), *node.births(bdseq=3), node.death(bdseq=3)])) == []
+
+
+def test_the_number_goes_round_after_255() -> None:
+    node = LineNode()
+    messages = node.births()
+    for millisecond in range(600):
+        messages += node.data([sample(TEMPERATURE, 1.0, millisecond)])
+    capture = captured(messages)
+    assert check(capture) == []
+    assert [Payload.FromString(message.payload).seq for message in capture[254:258]] == [254, 255, 0, 1]
+    change(256, lambda payload: setattr(payload, "seq", 256))(capture)
+    assert next(violation.detail for violation in check(capture)) == "256 after 255"
+
+
+def test_a_session_joined_late_is_judged_as_far_as_it_can_be() -> None:
+    late = clean()[FIRST_DATA:]
+    assert check(late, from_birth=False) == []
+    assert {violation.rule for violation in check(late)} >= {Rule.UNBORN}
+    broken = clean()[FIRST_DATA:]
+    change(0, lambda payload: setattr(payload.metrics[0], "timestamp", 5))(broken)
+    change(2, lambda payload: setattr(payload, "seq", 77))(broken)
+    assert [violation.rule for violation in check(broken, from_birth=False)] == [Rule.TIMESTAMP_UNIT, Rule.SEQ_ORDER]
+
+
+def test_after_its_death_a_late_session_is_late_no_more() -> None:
+    capture = clean()[FIRST_DATA:]
+    capture.insert(DEATH - FIRST_DATA + 1, clean()[SECOND_DATA])
+    assert [violation.rule for violation in check(capture, from_birth=False)] == [Rule.AFTER_DEATH]
+
+
+def test_the_will_of_a_half_open_connection_may_come_after_the_next_birth() -> None:
+    capture = clean()
+    capture.insert(SECOND_NBIRTH + 3, capture.pop(DEATH))
+    assert check(capture) == []
+
+
+def test_a_session_after_a_restart_may_begin_at_zero_again() -> None:
+    node = LineNode()
+    for later, rules in ((0, set()), (8, set()), (6, {Rule.BDSEQ_ORDER}), (7, {Rule.BDSEQ_UNCHANGED})):
+        sessions = [*node.births(bdseq=7), node.death(bdseq=7), *node.births(bdseq=later)]
+        assert {violation.rule for violation in check(captured(sessions))} == rules
+
+
+def test_what_nobody_could_see_is_not_held_against_anyone() -> None:
+    assert check([message._replace(retain=None) for message in clean()]) == []
+
+
+def test_array_types_and_codes_of_ignition_are_known() -> None:
+    capture = clean()
+
+    def edit(payload: Payload) -> None:
+        payload.metrics[0].ClearField("is_null")
+        payload.metrics[0].datatype = 31
+        payload.metrics[0].bytes_value = b"\0" * 8
+        payload.metrics[0].properties.values[0].int_value = 0x80000000 | 516
+
+    change(1, edit)(capture)
+    assert check(capture) == []
+
+
+def test_a_violation_says_where() -> None:
+    capture = clean()
+    set_metric(FIRST_DATA, 0, float_value=2.0)(capture)
+    assert check(capture) == [
+        Violation(
+            Rule.VALUE_TYPE,
+            "spBv1.0/glassworks/DDATA/line_a/furnace",
+            "float_value for datatype DOUBLE",
+            metric="temperature",
+            seq=4,
+        )
+    ]
 
 
 def test_other_topics_and_commands_are_none_of_its_business() -> None:
     rules = SparkplugRules()
-    assert not rules.check("spBv1.0/STATE/scada", b"{}", retain=True, qos=1)
+    assert not rules.check("STATE", b"{}", retain=True, qos=1)
     assert not rules.check("edged/glassworks/line_a/fence", b"1", retain=False, qos=1)
     assert not rules.check("spBv1.0/glassworks/NCMD/line_a", b"", retain=False, qos=0)
 
 
 @given(
-    st.sampled_from(("NBIRTH/n", "DBIRTH/n/d", "DDATA/n/d", "NDATA/n", "NDEATH/n", "DDEATH/n/d", "NCMD/n", "x")),
+    st.sampled_from(
+        ("NBIRTH/n", "DBIRTH/n/d", "DDATA/n/d", "NDATA/n", "NDEATH/n", "DDEATH/n/d", "NCMD/n", "x", "STATE/n")
+    ),
     st.binary(max_size=120),
     st.booleans(),
 )
