@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from textwrap import indent
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +12,15 @@ from pydantic import BaseModel, ValidationError
 from edged.errors import ConfigError, EdgedError
 from edged.faults import Faults, Where, did_you_mean, report
 from edged.registry import ConnectorKind, connector_kinds
+
+LINE_FILE = """\
+# What {endpoint} offers.
+# Correct site, line, names, units and ranges, take out what you do not want, and let `edged check` read the file.
+site: my_site
+line: line_1
+data_directory: run/line_1
+sources:
+"""
 
 
 class CannotBrowse(EdgedError):
@@ -30,7 +40,7 @@ class _CommandLine:
 def browse(
     name: str, endpoint: str, pairs: Sequence[str] = (), *, kinds: Mapping[str, ConnectorKind] | None = None
 ) -> str:
-    """The signals that a device offers, as configuration. Raises ConfigError, CannotBrowse and what the kind raises."""
+    """A device and its signals, as they stand below `sources`. Raises ConfigError, CannotBrowse, what the kind raises."""
     installed = connector_kinds() if kinds is None else kinds
     if name not in installed:
         known = ", ".join(sorted(installed))
@@ -39,6 +49,11 @@ def browse(
     if kind.browse is None:
         raise CannotBrowse(f"a source of kind {name} cannot be browsed: write its signals by hand or as CSV")
     return asyncio.run(_browsed(kind, _options(kind, {**endpoint_options(kind.options, endpoint), **_given(pairs)})))
+
+
+def line_file(endpoint: str, source: str) -> str:
+    """A whole configuration around the one source that `browse` found."""
+    return LINE_FILE.format(endpoint=endpoint) + indent(source, "  ")
 
 
 async def _browsed(kind: ConnectorKind, options: BaseModel) -> str:

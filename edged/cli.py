@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from edged import __version__
-from edged.browse import browse
+from edged.browse import browse, line_file
 from edged.config import LineConfig, load
 from edged.errors import ConfigError, EdgedError, MissingLibrary
 from edged.registry import ConnectorKind, connector_kinds
@@ -30,7 +30,7 @@ STATUS_URL = "http://127.0.0.1:8470"
 
 TEACHING = """\
 a first quarter of an hour:
-  edged browse opcua opc.tcp://192.168.0.10:4840 > signals.yaml   what does this server offer?
+  edged browse opcua opc.tcp://192.168.0.10:4840 > line.yaml      what does this server offer?
   edged check line.yaml                                           is my file right?
   edged run line.yaml                                             collect, keep, publish, sync
   edged status                                                    how is it doing?
@@ -61,12 +61,11 @@ and as the first line of a configuration, for editors that use yaml-language-ser
 """
 BROWSE_EXAMPLE = """\
 example:
-  edged browse opcua opc.tcp://192.168.0.10:4840
-  edged browse mqtt 192.168.0.11:1883 client_id=look-around
+  edged browse opcua opc.tcp://192.168.0.10:4840 > line.yaml
   edged browse opcua opc.tcp://plc:4840 username=viewer password.file=/etc/edged/plc-secret
 
 KEY=VALUE are the options that the source would have in the configuration; a dot reaches into a nested one.
-What is printed is the signals section for the configuration: keep what you need, correct units and ranges.
+What is printed is a whole configuration: correct names, units and ranges, keep what you need, and check it.
 """
 STATUS_EXAMPLE = """\
 example:
@@ -234,7 +233,7 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _browse(options: argparse.Namespace) -> int:
-    print(browse(options.kind, options.endpoint, options.options))
+    print(line_file(options.endpoint, browse(options.kind, options.endpoint, options.options)), end="")
     return 0
 
 

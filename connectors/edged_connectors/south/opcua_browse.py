@@ -156,11 +156,15 @@ def _unique(path: str, taken: set[str]) -> str:
     return candidate
 
 
+def _flow(entry: dict[str, Any]) -> str:
+    text: str = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+    return text.strip()
+
+
 def _stub(options: OpcUaOptions, signals: Sequence[dict[str, Any]]) -> str:
-    lines = ["opcua:", "  kind: opcua", "  options:", f"    endpoint: {options.endpoint}", "  signals:"]
-    for signal in signals:
-        flow = yaml.safe_dump(signal, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
-        lines.append(f"    - {flow.strip()}")
+    given = options.model_dump(mode="json", exclude_unset=True)
+    lines = ["opcua:", "  kind: opcua", f"  options: {_flow(given)}", "  signals:"]
+    lines += [f"    - {_flow(signal)}" for signal in signals]
     if not signals:
         lines[-1] = "  signals: []"
     return "\n".join(lines) + "\n"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from edged.browse import CannotBrowse, browse, endpoint_options
+from edged.browse import CannotBrowse, browse, endpoint_options, line_file
+from edged.config import load
 from edged.errors import ConfigError
 from edged.ports import Connector
 from edged.registry import ConnectorKind, SourceSetup
@@ -97,3 +100,11 @@ def test_kinds_that_cannot_be_browsed_or_do_not_exist() -> None:
 
 def test_empty_endpoint_is_left_to_the_kind() -> None:
     assert endpoint_options(ByHost, "") == {"host": ""}
+
+
+def test_what_is_printed_is_a_whole_configuration(tmp_path: Path) -> None:
+    source = "plc:\n  kind: fake\n  signals:\n    - { name: press/force, unit: kN }\n"
+    file = tmp_path / "line.yaml"
+    file.write_text(line_file("opc.tcp://plc:4840/", source), encoding="utf-8")
+    config = load(file)
+    assert list(config.signals) == ["line_1/press/force"]
