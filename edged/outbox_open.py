@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from edged.outbox_aside import (
 from edged.outbox_schema import companions, connect, create, migrate
 from edged.outbox_store import Store
 from edged.outbox_types import EventPiece, StoredAside, StoredState
+from edged.outbox_wal import is_whole, last_commit_frame
 from edged.records import encode_events
 from edged.settings import Synchronous
 from edged.types import Gap
@@ -47,15 +47,9 @@ DISK_TROUBLE = frozenset(
     }
 )
 ASIDES_KEPT = 3
-DAMAGED_LOG = -1
 GAP_SOURCE = "outbox"
 DAMAGED = "outbox_damaged"
 BOOT_IDENTITY = Path("/proc/sys/kernel/random/boot_id")
-
-_WAL_HEADER = struct.Struct(">8I")
-_FRAME_HEADER = struct.Struct(">6I")
-_WAL_MAGIC = 0x377F0682
-"""The write-ahead log, https://www.sqlite.org/fileformat2.html#the_write_ahead_log."""
 
 log = get_logger("outbox")
 
@@ -126,7 +120,7 @@ def boot_identity() -> str:
 
 
 def _open(request: Request, *, checked: bool) -> tuple[Store, StoredState]:
-    expected = _last_commit_frame(companions(request.path)[0])
+    expected = last_commit_frame(companions(request.path)[0])
     connection = connect(request.path, request.synchronous)
     try:
         if checked:
@@ -152,7 +146,7 @@ def _check(connection: sqlite3.Connection, request: Request, expected_frames: in
         if verdict != "ok":
             raise sqlite3.DatabaseError(f"quick_check: {verdict}")
     _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    if expected_frames == DAMAGED_LOG or frames < expected_frames:
+    if frames < expected_frames and not is_whole(companions(request.path)[0], expected_frames):
         raise Doubtful(f"{frames} of {expected_frames} log frames can be read: the last batches may be missing")
     if request.synchronous is Synchronous.NORMAL and meta.get("boot") != boot_identity():
         raise Doubtful("the power failed while synchronous was NORMAL: the last batches may be missing")
@@ -204,32 +198,3 @@ def _forget_oldest(drained: Sequence[Path]) -> None:
         for part in (file, *companions(file), file.with_name(file.name + FIRST_PAGE_SUFFIX)):
             part.unlink(missing_ok=True)
         log.info("aside_deleted", file=file.name)
-
-
-def _last_commit_frame(log_file: Path) -> int:
-    """The number of the last frame in the write-ahead log that ends a transaction; DAMAGED_LOG without a header."""
-    if not log_file.exists() or log_file.stat().st_size < _WAL_HEADER.size:
-        return 0
-    with log_file.open("rb") as file:
-        raw = file.read(_WAL_HEADER.size)
-        magic, _, page_bytes, _, salt1, salt2, *sums = _WAL_HEADER.unpack(raw)
-        if magic & ~1 != _WAL_MAGIC or _wal_sums(raw[:24], "<" if magic == _WAL_MAGIC else ">") != tuple(sums):
-            return DAMAGED_LOG
-        number = last = 0
-        while len(frame := file.read(_FRAME_HEADER.size)) == _FRAME_HEADER.size:
-            number += 1
-            _, pages_after, frame_salt1, frame_salt2, _, _ = _FRAME_HEADER.unpack(frame)
-            if pages_after and (frame_salt1, frame_salt2) == (salt1, salt2):
-                last = number
-            file.seek(page_bytes, 1)
-    return last
-
-
-def _wal_sums(raw: bytes, order: str) -> tuple[int, int]:
-    """The checksum of the log's header."""
-    one = two = 0
-    words = struct.unpack(f"{order}{len(raw) // 4}I", raw)
-    for even, odd in zip(words[::2], words[1::2], strict=True):
-        one = (one + even + two) & 0xFFFFFFFF
-        two = (two + odd + one) & 0xFFFFFFFF
-    return one, two

@@ -20,6 +20,8 @@ PAGE_BYTES = 4096
 BUSY_MILLISECONDS = 5000
 WAL_LIMIT_BYTES = 16 * 1024 * 1024
 """The log is cut back to this after a reader kept it from being written back."""
+LOG_PAGES = 1000
+LOG_SHARE = 16
 NEW_SUFFIX = ".new"
 
 LANE_CODES = {Lane.PROCESS: 0, Lane.EVENTS: 1}
@@ -82,6 +84,7 @@ def connect(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
     try:
         _set(connection, synchronous)
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_log_pages(path)}").fetchall()
     except sqlite3.Error:
         connection.close()
         raise
@@ -148,6 +151,12 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def _log_pages(path: Path) -> int:
+    """The log is written back at 4 MB as usual, on a small disk earlier."""
+    disk = os.statvfs(path)
+    return max(1, min(LOG_PAGES, disk.f_blocks * disk.f_frsize // LOG_SHARE // PAGE_BYTES))
 
 
 def _set(connection: sqlite3.Connection, synchronous: Synchronous) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgpack
 
+from edged.log import get_logger
+from edged.outbox_encode import encode_pieces
 from edged.outbox_read import checksum, extent, fetch, sink_rows, stored_numbers
 from edged.outbox_schema import LANE_CODES, LANES, batch_id, lane_range, seq_of, transaction
 from edged.outbox_types import (
@@ -18,7 +22,6 @@ from edged.outbox_types import (
     EventPiece,
     Extent,
     Fetched,
-    Piece,
     RawBatch,
     Span,
     StoredAside,
@@ -26,15 +29,17 @@ from edged.outbox_types import (
     Transaction,
 )
 from edged.ports import MARKS_KEPT
-from edged.records import BatchTooLong, NotStorable, encode_samples
-from edged.repair import repaired
 from edged.types import BatchKey, Event, Lane, Sample
 
-BATCH_ROWS = 4096
-"""A group with more samples becomes several batches."""
+ROOM_BYTES = 16 * 1024 * 1024
+ROOM_SHARE = 8
+"""So much of the disk is left free, but on a small disk not more than this part of it."""
 VACUUM_ABOVE_PAGES = 2048
 VACUUM_PAGES = 512
 """Given back per commit while more pages than that are free."""
+
+
+log = get_logger("outbox")
 
 
 class Store:
@@ -51,6 +56,8 @@ class Store:
         self._stream_bytes = b""
         self._heads: dict[Lane, int] = {}
         self._rows: dict[Lane, int] = {}
+        self._used = 0
+        self._free = 0
 
     def load(self) -> StoredState:
         """What the file holds. Called once, before anything else."""
@@ -80,9 +87,11 @@ class Store:
     def commit(self, work: Transaction) -> Committed:
         """Makes all of it durable, or nothing."""
         began = time.perf_counter()
-        encoded = [batch for chunk in chunks(work.pieces) for batch in _encoded(chunk)]
+        encoded = encode_pieces(work.pieces)
         heads, rows = dict(self._heads), dict(self._rows)
         batches: list[RawBatch] = []
+        if not work.probe:
+            self._check_room()
         with transaction(self._connection):
             if work.probe or not self._opened:
                 self._mark_open(work.now)
@@ -100,12 +109,10 @@ class Store:
         self._opened = True
         self._heads, self._rows = heads, rows
         self._note_marks(marks)
-        free = self._pragma("freelist_count")
-        if free > VACUUM_ABOVE_PAGES:
-            self._connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")  # execute would take one step
-            free = self._pragma("freelist_count")
-        oldest = {place: when for place in work.oldest if (when := self._committed(*place)) is not None}
-        return Committed(batches, rows, oldest, self._used_bytes(), free, time.perf_counter() - began)
+        if work.probe:
+            self._shrink()
+            self._check_room()
+        return Committed(batches, rows, *self._after_commit(work), time.perf_counter() - began)
 
     def adopt(self, asides: Sequence[StoredAside], sources: Mapping[str, int], gaps: EventPiece, now: int) -> None:
         """Notes files that were set aside, when their sources were last seen, and what of them is lost."""
@@ -171,6 +178,36 @@ class Store:
             marks.setdefault(source, []).extend(found)
             self._marks.setdefault(source, deque()).append((number, len(found)))
         return marks
+
+    def _after_commit(self, work: Transaction) -> tuple[Mapping[tuple[Lane, int], int], int, int]:
+        """Gives back free pages; what is now stored: times asked for, bytes in use, free pages.
+
+        The data are durable already, so that a fault here must not look like a failed commit: the next one meets it.
+        """
+        oldest: dict[tuple[Lane, int], int] = {}
+        try:
+            if self._pragma("freelist_count") > VACUUM_ABOVE_PAGES:
+                self._vacuum(VACUUM_PAGES)
+            oldest = {place: when for place in work.oldest if (when := self._committed(*place)) is not None}
+            self._used, self._free = self._used_bytes(), self._pragma("freelist_count")
+        except sqlite3.Error as fault:
+            log.warning("outbox_tidying_failed", fault=str(fault))
+        return oldest, self._used, self._free
+
+    def _check_room(self) -> None:
+        """Stops a little before the disk is full: what is left is needed to remove what sinks confirm."""
+        disk = os.statvfs(self.path)
+        margin = min(ROOM_BYTES, disk.f_blocks * disk.f_frsize // ROOM_SHARE)
+        if disk.f_bavail * disk.f_frsize < margin:
+            raise OSError(errno.ENOSPC, f"less than {margin} bytes are free on the disk of {self.path.name}")
+
+    def _shrink(self) -> None:
+        """Gives all free pages back to the disk."""
+        self._vacuum(self._pragma("freelist_count"))
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _vacuum(self, pages: int) -> None:
+        self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")  # `execute` would free a single page
 
     def _mark_open(self, now: int) -> None:
         meta = [("clean", "0"), ("boot", self._boot), ("written", str(now))]
@@ -251,24 +288,6 @@ class Store:
     def _pragma(self, name: str) -> int:
         (value,) = self._connection.execute(f"PRAGMA {name}").fetchone()
         return int(value)
-
-
-def chunks(pieces: Sequence[Piece]) -> Iterator[list[Sample]]:
-    """The samples of all pieces in batches of at most BATCH_ROWS."""
-    samples = [sample for piece in pieces for sample in piece.samples]
-    for start in range(0, len(samples), BATCH_ROWS):
-        yield samples[start : start + BATCH_ROWS]
-
-
-def _encoded(samples: list[Sample]) -> list[tuple[list[Sample], bytes]]:
-    """The batches that these samples make: one, unless they are very long; repaired where they must be."""
-    try:
-        return [(samples, encode_samples(samples))]
-    except NotStorable:
-        return _encoded(repaired(samples))
-    except BatchTooLong:
-        half = len(samples) // 2
-        return _encoded(samples[:half]) + _encoded(samples[half:])
 
 
 def _surplus(held: Sequence[tuple[int, int]], added: int) -> int | None:
