@@ -52,6 +52,7 @@ class EnvelopeOracle:
         self._daemons: dict[str, _Daemon] = {}
         self._writes: list[WriteEntry] = []
         self._last_foreign = -math.inf
+        self._last_misled = -math.inf
         self._yielded = ""
         self._read = 0
 
@@ -140,11 +141,15 @@ class EnvelopeOracle:
             raise Violation(f"more than {seconds:.3f} s of rate at once: {write}")
 
     def _judge_pairs(self, write: WriteEntry) -> None:
-        """Rate between any two of our writes, however far apart; across runs as long as nobody came between."""
+        """Rate between any two of our writes, however far apart; across runs unless somebody or a lie came between."""
+        assert write.read is not None
+        assert write.read.belt is not None
+        if abs(write.read.belt - write.before) > NOTICEABLE:
+            self._last_misled = write.time
         for earlier in self._writes:
             if earlier.by != write.by:
                 taken = earlier.applied and abs(earlier.after - earlier.value) <= ROUNDING
-                if not taken or self._last_foreign >= earlier.time:
+                if not taken or max(self._last_foreign, self._last_misled) >= earlier.time:
                     continue
             allowed = self._envelope.rate_per_second * (write.time - earlier.time)
             if abs(write.value - earlier.value) > allowed + ROUNDING:

@@ -11,7 +11,7 @@ import pytest
 
 from edged.types import Allowed, Refused, WriteOutcome
 from edged_control.gate import Mode
-from tests.unit.control.rig import RATE_PER_SECOND, MakeRig, Rig, narrower, with_loop
+from tests.unit.control.rig import PERIOD_SECONDS, RATE_PER_SECOND, MakeRig, Rig, narrower, with_loop
 from tests.unit.control.simulated_plc import (
     BELT,
     HEARTBEAT,
@@ -52,18 +52,16 @@ def test_only_a_persons_request_ends_local_override_and_the_entry_becomes_the_ba
 
 
 def test_credit_from_before_an_operators_write_is_not_spent_after_it(rig: Rig) -> None:
-    rig.step(60)
-    rig.plc.product *= STEP_UP
-    rig.step(9)
-    sent = len(rig.own_writes())
-    rig.plc.operate(rig.plc.belt + 5.0)
+    rig.step(5)
+    rig.take_over()
+    rig.step(10)
+    rig.plc.operate(153.0)
     rig.step(1)
-    assert rig.control.request_mode("thickness", Mode.AUTOMATIC, "anna") is None
-    entered, belt = rig.clock.monotonic(), rig.plc.belt
-    rig.step(60)
-    after = [write for write in rig.plc.writes if write.by.startswith("daemon")][sent:]
-    assert after
-    assert all(abs(write.value - belt) <= RATE_PER_SECOND * (write.time - entered + 1.0) + 1e-4 for write in after)
+    seen = rig.clock.monotonic() - PERIOD_SECONDS
+    assert rig.wish(160.0) == Allowed(160.0)
+    rig.step(1)
+    (write,) = (write for write in rig.plc.writes if write.by.startswith("daemon"))
+    assert 0.0 < write.value - 153.0 <= RATE_PER_SECOND * (write.time - seen) + 1e-4
 
 
 def test_an_operators_write_between_read_and_write_is_seen_before_the_write(running: Rig) -> None:

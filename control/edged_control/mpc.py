@@ -1,0 +1,170 @@
+"""Linear model predictive control: a condensed quadratic program over ramps of the inputs, offset-free, with limits.
+
+Between the block starts an input changes at a constant slope, so that a rate limit is a plain bound and long blocks lose
+nothing of it. Outputs are compared with their set-points at points that lie closer together at the start. Everything
+is worked out relative to the last applied inputs, which are always those that were read back at the plant.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from edged_control.estimator import DisturbanceTuning, Estimate, Estimator
+from edged_control.horizon import Horizon, OutputLimits, Problem
+from edged_control.model import ProcessModel
+from edged_control.state_space import Array, discretise
+
+LONGEST_PAUSE_PERIODS = 10.0
+"""After a longer pause nothing is known of the inputs in between, and the estimate starts anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputLimits:
+    """The envelope of one input, in its unit."""
+
+    low: float
+    high: float
+    rate_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class MpcTuning:
+    """What an engineer chooses.
+
+    `error_scales` are errors of the outputs that hurt alike, `move_seconds` for each input how slowly it is to move (the
+    time over which a step is spread where nothing presses), `reference_seconds` for each output the time constant in
+    which it is brought to its set-point (0: as fast as the moves allow).
+    """
+
+    period_seconds: float
+    horizon_seconds: float
+    error_scales: tuple[float, ...]
+    move_seconds: tuple[float, ...]
+    reference_seconds: tuple[float, ...]
+    disturbances: tuple[DisturbanceTuning, ...]
+
+
+class Plan(NamedTuple):
+    """What is to be applied now, and the way it was thought to go on: inputs and outputs at `seconds` ahead."""
+
+    inputs: tuple[float, ...]
+    seconds: Array
+    outputs_ahead: Array
+    block_seconds: Array
+    inputs_ahead: Array
+
+
+class Fault(NamedTuple):
+    """Why there is no plan: nothing of it may be written."""
+
+    reason: str
+
+
+class Mpc:
+    """Call `track` in every period in which somebody else moves the inputs, `update` in every other.
+
+    Deterministic: the same calls give the same numbers.
+    """
+
+    def __init__(
+        self,
+        model: ProcessModel,
+        tuning: MpcTuning,
+        limits: Sequence[InputLimits],
+        output_limits: Sequence[OutputLimits] = (),
+    ) -> None:
+        system = discretise(model, tuning.period_seconds)
+        self._tuning = tuning
+        self._low = np.array([limit.low for limit in limits])
+        self._high = np.array([limit.high for limit in limits])
+        self._step = np.array([limit.rate_per_second for limit in limits]) * tuning.period_seconds
+        self._estimator = Estimator(system, tuning.disturbances, tuning.period_seconds)
+        self._horizon = Horizon(model, tuning.period_seconds, tuning.horizon_seconds)
+        points = self._horizon.points
+        responses = system.step_responses(int(points[-1]))
+        self._held = responses[points]
+        self._free = np.stack([system.c @ np.linalg.matrix_power(system.a, int(n)) for n in points])
+        self._ramps = self._horizon.ramps(responses)
+        self._kept, self._coming = self._estimator.disturbance_after(points)
+        gains = np.array([[channel.gain for channel in row] for row in model.channels])
+        bands = tuple(output_limits) or tuple(OutputLimits() for _ in model.outputs)
+        scales, moves = tuning.error_scales, tuning.move_seconds
+        self._problem = Problem(self._horizon, self._ramps, gains, scales, moves, bands)
+        self._origin: tuple[Array, Array] | None = None
+
+    @property
+    def innovation(self) -> Array:
+        """By how much the last measurements differed from what was predicted one period before, in output units."""
+        return self._estimator.innovation
+
+    def reset(self) -> None:
+        """Forgets the plant: the next measurement starts anew, as after a restart."""
+        self._origin = None
+        self._estimator.reset()
+        self._problem.solver.drop_warm_start()
+
+    def drop_warm_start(self) -> None:
+        """The next solve starts from nothing."""
+        self._problem.solver.drop_warm_start()
+
+    def track(self, outputs: Sequence[float], applied: Sequence[float], seconds: float) -> None:
+        """Follows the plant without a plan: `applied` was read back and held in the `seconds` since the last call."""
+        self._follow(_numbers(outputs), _numbers(applied), seconds)
+
+    def update(
+        self, set_points: Sequence[float], outputs: Sequence[float], applied: Sequence[float], seconds: float
+    ) -> Plan | Fault:
+        """The plan from here. `applied` was read back and held in the `seconds` since the last call."""
+        wanted, measured, held = _numbers(set_points), _numbers(outputs), _numbers(applied)
+        estimate = self._follow(measured, held, seconds)
+        if not all(np.isfinite(numbers).all() for numbers in (wanted, measured, held)) or not math.isfinite(seconds):
+            return Fault("an input is not a finite number")
+        if (held < self._low).any() or (held > self._high).any():
+            return Fault("an applied input is outside its limits: a person must bring it in")
+        if estimate is None or self._origin is None:
+            return Fault("nothing is known of the plant yet")
+        return self._planned(wanted, held, estimate)
+
+    def _follow(self, measured: Array, applied: Array, seconds: float) -> Estimate | None:
+        """The estimate now. Unknown inputs or a long pause make it start anew; unknown outputs are waited out."""
+        pause = seconds / self._tuning.period_seconds
+        if not (0.0 <= pause <= LONGEST_PAUSE_PERIODS and np.isfinite(applied).all()):
+            self._origin, pause = None, 0.0
+            self._estimator.reset()
+        if self._origin is None:
+            if not (np.isfinite(applied).all() and np.isfinite(measured).all()):
+                return None
+            self._origin = (applied, measured)
+        applied_from, measured_from = self._origin
+        return self._estimator.follow(measured - measured_from, applied - applied_from, round(pause))
+
+    def _planned(self, wanted: Array, applied: Array, estimate: Estimate) -> Plan | Fault:
+        assert self._origin is not None
+        applied_from, measured_from = self._origin
+        ahead = measured_from + self._free @ estimate.state + self._held @ (applied - applied_from)
+        ahead += self._kept * estimate.present + self._coming * estimate.final
+        missing = self._horizon.reference(wanted, ahead, self._tuning.reference_seconds) - ahead
+        room = (self._low - applied, self._high - applied)
+        answer = self._problem.solve(missing, ahead, self._step, room)
+        if answer.value is None:
+            return Fault(answer.fault)
+        slopes, lengths = answer.value, self._horizon.lengths
+        inputs = np.clip(applied + np.cumsum(slopes * lengths[:, None], axis=0), self._low, self._high)
+        first = np.clip(applied + slopes[0], self._low, self._high)
+        period = self._tuning.period_seconds
+        return Plan(
+            inputs=tuple(map(float, first)),
+            seconds=self._horizon.points * period,
+            outputs_ahead=ahead + np.einsum("pibj,bj->pi", self._ramps, slopes),
+            block_seconds=np.cumsum(lengths) * period,
+            inputs_ahead=inputs,
+        )
+
+
+def _numbers(values: Sequence[float]) -> Array:
+    return np.array(values, dtype=np.float64)
