@@ -1,4 +1,4 @@
-"""The command `edged`: run, check, schema, browse, status, outbox. Exit status 0 good, 1 failed, 2 wrong input."""
+"""The command `edged` and what one can ask of it. Exit status 0 good, 1 failed, 2 wrong input."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeAlias
 
 from edged import __version__
 from edged.browse import browse, line_file
+from edged.cli_sparkplug import add_sparkplug_check
 from edged.config import LineConfig, load
 from edged.errors import ConfigError, EdgedError, MissingLibrary
 from edged.registry import ConnectorKind, connector_kinds
 from edged.schema import json_schema
 from edged.status import fetch
+from edged.subcommand import FAILED, WRONG_INPUT, Commands, add_command
 from edged.table import render
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
-
-FAILED = 1
-WRONG_INPUT = 2
 INTERRUPTED = 130
 
 STATUS_URL = "http://127.0.0.1:8470"
@@ -112,62 +109,45 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    run = _add(commands, "run", "run the daemon of one line", RUN_EXAMPLE, _run)
+    run = add_command(commands, "run", "run the daemon of one line", RUN_EXAMPLE, _run)
     run.add_argument("file", type=Path, metavar="FILE", help="the line's configuration")
     run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     run.add_argument("--log-format", choices=("json", "text"), help="default: text on a terminal, else json")
 
-    check = _add(commands, "check", "say everything that is wrong with configurations", CHECK_EXAMPLE, _check)
+    check = add_command(commands, "check", "say everything that is wrong with configurations", CHECK_EXAMPLE, _check)
     check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a line's configuration")
     check.add_argument(
         "--tolerate-missing", action="store_true", help="absent secrets, certificates and ceilings are warnings only"
     )
 
-    _add(commands, "schema", "print the JSON Schema of the configuration, for editors", SCHEMA_EXAMPLE, _schema)
+    add_command(commands, "schema", "print the JSON Schema of the configuration, for editors", SCHEMA_EXAMPLE, _schema)
 
-    browse = _add(
+    browse = add_command(
         commands, "browse", "ask a device what it offers and print it as configuration", BROWSE_EXAMPLE, _browse
     )
     browse.add_argument("kind", metavar="KIND", help="kind of source: opcua, modbus, mqtt, ...")
     browse.add_argument("endpoint", metavar="ENDPOINT", help="URL, or HOST:PORT")
     browse.add_argument("options", nargs="*", metavar="KEY=VALUE", help="further options of the source")
 
-    status = _add(commands, "status", "show how a running daemon is doing", STATUS_EXAMPLE, _status)
+    status = add_command(commands, "status", "show how a running daemon is doing", STATUS_EXAMPLE, _status)
     status.add_argument("--url", default=STATUS_URL, help=f"where its pages are (default {STATUS_URL})")
     status.add_argument("--token-file", type=Path, metavar="FILE", help="the bearer token, when http.token is set")
     status.add_argument("--json", action="store_true", help="print the answer as it came")
 
-    outbox = _add(commands, "outbox", "look into an outbox file without changing it", OUTBOX_EXAMPLE, None)
+    outbox = add_command(commands, "outbox", "look into an outbox file without changing it", OUTBOX_EXAMPLE, None)
     _add_outbox(outbox.add_subparsers(title="commands", metavar="COMMAND", required=True))
+
+    add_sparkplug_check(commands)
     return parser
 
 
 def _add_outbox(commands: Commands) -> None:
-    inspect = _add(commands, "inspect", "print what an outbox holds", OUTBOX_EXAMPLE, _outbox_inspect)
-    verify = _add(commands, "verify", "check every batch of an outbox", OUTBOX_EXAMPLE, _outbox_verify)
-    export = _add(commands, "export", "print every readable row of an outbox", OUTBOX_EXAMPLE, _outbox_export)
+    inspect = add_command(commands, "inspect", "print what an outbox holds", OUTBOX_EXAMPLE, _outbox_inspect)
+    verify = add_command(commands, "verify", "check every batch of an outbox", OUTBOX_EXAMPLE, _outbox_verify)
+    export = add_command(commands, "export", "print every readable row of an outbox", OUTBOX_EXAMPLE, _outbox_export)
     for parser in (inspect, verify, export):
         parser.add_argument("file", type=Path, metavar="FILE", help="outbox.db in the line's data directory")
     export.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="default: jsonl")
-
-
-def _add(
-    commands: Commands,
-    name: str,
-    summary: str,
-    example: str,
-    command: Callable[[argparse.Namespace], int] | None,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=example,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    if command is not None:
-        parser.set_defaults(command=command)
-    return parser
 
 
 def _run(options: argparse.Namespace) -> int:

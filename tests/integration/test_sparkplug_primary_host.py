@@ -37,7 +37,7 @@ def broken_rules(host: RecordingHost) -> list[object]:
     return [
         violation
         for message in host.heard
-        for violation in rules.check(message.topic, message.payload, retain=message.retain, qos=message.qos)
+        for violation in rules.check(message.topic, message.payload, retain=message.retain or None, qos=message.qos)
     ]
 
 

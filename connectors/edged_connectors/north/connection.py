@@ -11,6 +11,7 @@ import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edged.errors import AccessRefused, SourceLost, SourceUnreachable
 from edged.settings import BrokerSettings, Tls
@@ -31,11 +32,22 @@ REFUSED_CODES = frozenset({4, 5, 134, 135})
 class Connection:
     """Open, use, close; never reopened."""
 
-    def __init__(self, broker: BrokerSettings, identifier: str, keep_alive_seconds: int, will: aiomqtt.Will) -> None:
+    def __init__(
+        self,
+        broker: BrokerSettings,
+        identifier: str,
+        keep_alive_seconds: int,
+        will: aiomqtt.Will | None,
+        *,
+        version: aiomqtt.ProtocolVersion = aiomqtt.ProtocolVersion.V311,
+        most_queued: int = MAX_QUEUED_INCOMING,
+    ) -> None:
         self._broker = broker
         self._identifier = identifier
         self._keep_alive = keep_alive_seconds
         self._will = will
+        self._version = version
+        self._most_queued = most_queued
         self._client: aiomqtt.Client | None = None
         self._tls: _TlsContext | None = None
         self._alive = False
@@ -68,10 +80,16 @@ class Connection:
             raise
         self._alive = self.greeted = True
 
-    async def subscribe(self, topics: Sequence[str]) -> None:
-        """QoS 1. Raises AccessRefused when the broker declines one, SourceLost."""
+    @property
+    def waiting(self) -> int:
+        """Messages that arrived and were not taken yet."""
+        return len(self._opened().messages)
+
+    async def subscribe(self, topics: Sequence[str], *, qos: int = SUBSCRIBE_QOS, as_published: bool = False) -> None:
+        """Raises AccessRefused when the broker declines one, SourceLost. MQTT 5 can show retain as it was published."""
+        how: Any = SubscribeOptions(qos=qos, retainAsPublished=True) if as_published else qos
         try:
-            granted = await self._opened().subscribe([(topic, SUBSCRIBE_QOS) for topic in topics])
+            granted = await self._opened().subscribe([(topic, how) for topic in topics])
         except aiomqtt.MqttError as fault:
             raise self._lost(fault) from fault
         for topic, code in zip(topics, granted, strict=True):
@@ -122,11 +140,11 @@ class Connection:
             username=broker.username,
             password=password,
             identifier=self._identifier,
-            protocol=aiomqtt.ProtocolVersion.V311,
-            clean_session=True,
+            protocol=self._version,
+            clean_session=None if self._version is aiomqtt.ProtocolVersion.V5 else True,
             keepalive=self._keep_alive,
             timeout=ANSWER_SECONDS,
-            max_queued_incoming_messages=MAX_QUEUED_INCOMING,
+            max_queued_incoming_messages=self._most_queued,
             tls_context=self._tls,
             will=self._will,
         )
