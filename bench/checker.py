@@ -133,7 +133,7 @@ def check(journal: Path, hub_database: Path, node: str) -> Findings:
         judge = _judge_modbus if face == "modbus" else _judge_stamped
         part = found.faces[face] = judge(lines, rows, gaps, found.examples)
         if face == "mqtt":
-            _judge_units(lines, read_units(hub_database, node), part, found.examples)
+            _judge_units(lines, read_units(hub_database, node), gaps, part, found.examples)
         _note_lateness(lines, rows, part, found)
     return found
 
@@ -295,18 +295,21 @@ def _judge_uncounted(
         part.duplicated += max(0, len(held) - len(inside))
 
 
-def _judge_units(lines: Sequence[dict[str, Any]], held: Counter[str], part: FaceFindings, examples: list[str]) -> None:
-    """Each inspected unit exactly once; the newest are not judged yet."""
+def _judge_units(
+    lines: Sequence[dict[str, Any]],
+    held: Counter[str],
+    gaps: Sequence[GapSpan],
+    part: FaceFindings,
+    examples: list[str],
+) -> None:
+    """Each inspected unit exactly once, or inside a gap; the newest are not judged yet."""
     end = part.last_held - GUARD_MILLISECONDS
     part.duplicated += sum(count - 1 for count in held.values())
     first = min((line["t"] for line in lines if line.get("unit") in held), default=None)
     for line in lines:
         if "unit" in line and first is not None and first <= line["t"] <= end:
-            part.offered += 1
             part.held += line["unit"] in held
-            if line["unit"] not in held:
-                part.lost += 1
-                examples.append(f"unit {line['unit']} is not held")
+            _count_offer(f"unit {line['unit']}", line["t"], line["unit"] in held, gaps, part, examples)
 
 
 def _count_rows(

@@ -168,3 +168,12 @@ def test_a_value_numbered_too_late_is_out_of_order(judge: Callable[..., Findings
 def test_a_missing_and_a_doubled_unit_are_counted(judge: Callable[..., Findings]) -> None:
     found = judge(clean_rows(), units=[unit for unit in UNITS if unit != "u30"] + ["u50"])
     assert (found.faces["mqtt"].lost, found.faces["mqtt"].duplicated) == (1, 1)
+
+
+@pytest.mark.parametrize(("source", "lost"), [("outbox", 0), ("cold_end", 0), ("furnace", 1)])
+def test_a_missing_unit_inside_a_gap_of_its_own_is_no_loss(
+    judge: Callable[..., Findings], source: str, lost: int
+) -> None:
+    around = START + 30 * TICK
+    found = judge(clean_rows(), [(source, around - 1, around + 1)], [unit for unit in UNITS if unit != "u30"])
+    assert (found.faces["mqtt"].lost, found.faces["mqtt"].covered_by_gaps) == (lost, 1 - lost)
