@@ -12,6 +12,7 @@ COMMANDS = {
     "throughput": ("bench.throughput", "CPU per value against the floor script, and source-to-hub latency"),
     "ingest": ("bench.ingest", "rows/s and CPU per row of the hub's ingest against plain SQLite"),
     "memory": ("bench.memory", "memory slope over time"),
+    "picture": ("bench.picture", "runs the demo and draws its table as docs/pictures/demo.svg"),
     "environment": ("bench.environment", "says which real servers are here; fails in CI when one is missing"),
     "all": ("bench.every", "every benchmark, one after the other"),
 }

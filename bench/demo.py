@@ -47,6 +47,8 @@ class Demo:
         self._tally = Tally()
         self._stopping = False
         self._host: SparkplugHost | None = None
+        self.table: list[str] = []
+        """What was shown last."""
 
     def run(self) -> int:
         """The exit status: 0 only if nothing was lost or duplicated and every part did its work."""
@@ -103,9 +105,9 @@ class Demo:
         status = self._tally.status
         if status is None:
             return
-        lines = table_lines(self._tally, status)
+        self.table = table_lines(self._tally, status)
         if sys.stdout.isatty():
-            print(CLEAR_SCREEN + "\n".join(lines), flush=True)
+            print(CLEAR_SCREEN + "\n".join(self.table), flush=True)
         elif int(self._tally.seconds) % 10 == 0:
             print(summary_line(self._tally, status), flush=True)
 
