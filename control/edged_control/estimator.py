@@ -1,8 +1,9 @@
 """What the plant does that the model does not say: one integrating disturbance per output, so that no offset stays.
 
-The lags and dead times of the model run on the applied inputs alone. What the measurement shows beyond them is taken for
-a disturbance d that walks at random and reaches the output through a lag (0: at once, as in DMC; the lag of the process:
-as if it came in with the input): w+ = p w + (1 - p) d, d+ = d + noise, y = C x + w + noise. Its Kalman gain is constant.
+The lags and dead times of the model run on the applied inputs alone. What the measurement shows beyond them is taken
+for a disturbance d that walks at random and reaches the output through a lag (0: at once, as in DMC; the lag of the
+process: as if it came in with the input): w+ = p w + (1 - p) d, d+ = d + noise, y = C x + w + noise. Its Kalman gain
+is constant.
 Form after Maeder, Borrelli and Morari, Linear offset-free model predictive control (Automatica 2009).
 """
 

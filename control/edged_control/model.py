@@ -152,7 +152,7 @@ def _canonical(artefact: Artefact) -> str:
     return json.dumps(_plain(artefact), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _parse(content: Any) -> tuple[Artefact, str]:  # noqa: ANN401 - JSON can be anything
+def _parse(content: Any) -> tuple[Artefact, str]:
     if content["format"] != ARTEFACT_FORMAT:
         raise ValueError(f"the format must be {ARTEFACT_FORMAT}, got {content['format']}")
     model = content["model"]

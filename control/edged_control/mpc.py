@@ -1,8 +1,8 @@
 """Linear model predictive control: a condensed quadratic program over ramps of the inputs, offset-free, with limits.
 
-Between the block starts an input changes at a constant slope, so that a rate limit is a plain bound and long blocks lose
-nothing of it. Outputs are compared with their set-points at points that lie closer together at the start. Everything
-is worked out relative to the last applied inputs, which are always those that were read back at the plant.
+Between the block starts an input changes at a constant slope, so that a rate limit is a plain bound and long blocks
+lose nothing of it. Outputs are compared with their set-points at points that lie closer together at the start.
+Everything is worked out relative to the last applied inputs, which are always those that were read back at the plant.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class InputLimits:
 class MpcTuning:
     """What an engineer chooses.
 
-    `error_scales` are errors of the outputs that hurt alike, `move_seconds` for each input how slowly it is to move (the
-    time over which a step is spread where nothing presses), `reference_seconds` for each output the time constant in
-    which it is brought to its set-point (0: as fast as the moves allow).
+    `error_scales` are errors of the outputs that hurt alike, `move_seconds` for each input how slowly it is to move
+    (the time over which a step is spread where nothing presses), `reference_seconds` for each output the time constant
+    in which it is brought to its set-point (0: as fast as the moves allow).
     """
 
     period_seconds: float

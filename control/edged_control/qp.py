@@ -96,7 +96,7 @@ class Solver:
         return Answer(np.clip(value, lower[:size], upper[:size]))
 
 
-def _daqp() -> Any:  # noqa: ANN401 - the library has no types
+def _daqp() -> Any:
     try:
         import daqp
     except ImportError as fault:
