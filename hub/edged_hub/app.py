@@ -11,11 +11,12 @@ import orjson
 import uvloop
 
 from edged.clock import Clock, SystemClock
+from edged.errors import MissingLibrary
 from edged.log import get_logger
 from edged.metrics import Metrics
 from edged_hub.identities import new_identity
 from edged_hub.server import HubServer
-from edged_hub.settings import HubServerSettings
+from edged_hub.settings import Database, HubServerSettings
 from edged_hub.sqlite_store import FILE_NAME, SqliteStore
 from edged_hub.store import IdentityKind, Role, Store
 
@@ -28,7 +29,7 @@ log = get_logger("hub")
 
 
 class Hub:
-    """One hub in one process: the embedded store and the server over it."""
+    """One hub in one process: a store and the server over it."""
 
     def __init__(self, settings: HubServerSettings, store: Store, clock: Clock, metrics: Metrics) -> None:
         self._settings = settings
@@ -40,13 +41,15 @@ class Hub:
         """Makes the first user if there is none, and listens. Raises PortTaken, StoreUnavailable."""
         await self._ensure_admin()
         await self.server.open()
-        log.info("hub_running", url=self.server.url, data=str(self._settings.data_directory))
+        database = self._settings.database
+        place = database.place if database else str(self._settings.data_directory / FILE_NAME)
+        log.info("hub_running", url=self.server.url, database=place)
         if self._settings.ready_file is not None:
             ready = orjson.dumps({"url": self.server.url, "pid": os.getpid()})
             await asyncio.to_thread(self._settings.ready_file.write_bytes, ready)
 
     async def stop(self) -> None:
-        """Answers what is under way, finishes the transaction, closes the file."""
+        """Answers what is under way, finishes the transaction, closes the store."""
         log.info("hub_stopping")
         await self.server.close()
         await self._store.close()
@@ -68,6 +71,18 @@ async def open_store(data_directory: Path, clock: Clock) -> SqliteStore:
     return await SqliteStore.open(data_directory / FILE_NAME, clock)
 
 
+async def open_configured_store(data_directory: Path, database: Database | None, clock: Clock) -> Store:
+    """The store in the database, or else the embedded one. Raises StoreUnavailable, WrongSchema, OSError."""
+    if database is None:
+        return await open_store(data_directory, clock)
+    try:
+        from edged_hub.postgres_store import PostgresStore
+    except ModuleNotFoundError as fault:
+        raise MissingLibrary(str(fault.name), "hub") from fault
+    await asyncio.to_thread(data_directory.mkdir, parents=True, exist_ok=True, mode=OWNER_ONLY_FOLDER)
+    return await PostgresStore.open(database, clock)
+
+
 def write_secret(path: Path, secret: str) -> None:
     """Writes a secret that only the owner can read, replacing an older one at once."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -87,7 +102,7 @@ async def _serve(settings: HubServerSettings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     clock = SystemClock()
-    store = await open_store(settings.data_directory, clock)
+    store = await open_configured_store(settings.data_directory, settings.database, clock)
     hub = Hub(settings, store, clock, Metrics())
     try:
         await hub.start()

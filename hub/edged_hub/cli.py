@@ -12,11 +12,11 @@ from edged import __version__
 from edged.clock import SystemClock
 from edged.errors import ConfigError, EdgedError, MissingLibrary
 from edged.log import configure
-from edged_hub.app import open_store, run, write_secret
+from edged_hub.app import open_configured_store, run, write_secret
 from edged_hub.identities import new_identity
 from edged_hub.models import iso_time
 from edged_hub.recipes import RECIPES
-from edged_hub.settings import DEFAULT_DATA, DEFAULT_HOST, DEFAULT_PORT, HubServerSettings
+from edged_hub.settings import DEFAULT_DATA, DEFAULT_HOST, DEFAULT_PORT, Database, HubServerSettings
 from edged_hub.sqlite_store import FILE_NAME
 from edged_hub.store import Identity, IdentityKind, Role
 
@@ -36,9 +36,12 @@ RUN_EXAMPLE = """\
 example:
   edged-hub run --data /var/lib/edged-hub
   edged-hub run --host 0.0.0.0 --certificate hub.pem --key hub.key     lines on other machines
+  edged-hub run --database-file /etc/edged/database                    PostgreSQL instead of a file
 
-Everything is in one SQLite file, DATA/hub.db. The first start writes DATA/admin.token, the secret of the user admin.
-Runs until SIGTERM or Ctrl-C; then it answers what is under way and closes the file.
+Everything is in one SQLite file, DATA/hub.db, or in PostgreSQL. The first start writes DATA/admin.token, the secret of
+the user admin. Every command takes the same --database or --database-file as `run`; the file is the better place for a
+password, since others can see the arguments of a command.
+Runs until SIGTERM or Ctrl-C; then it answers what is under way and closes the store.
 """
 ENROLL_EXAMPLE = """\
 example:
@@ -101,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder")
     training.add_argument("--trained", metavar="DATE", help="date for the manifest (default: today)")
     training.set_defaults(command=_train)
-    status = _command(commands, "status", "what the hub holds, read from its file", "")
+    status = _command(commands, "status", "what the hub holds, read from its store", "")
     _add_data(status)
     status.set_defaults(command=_status)
     return parser
@@ -133,6 +136,19 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, default=DEFAULT_DATA, metavar="DIR", help="data directory (default: %(default)s)"
     )
+    database = parser.add_mutually_exclusive_group()
+    database.add_argument(
+        "--database", metavar="ADDRESS", help="postgresql://USER@HOST:PORT/NAME (default: DIR/hub.db)"
+    )
+    database.add_argument(
+        "--database-file", type=Path, metavar="FILE", help="holds the address with its password, for its owner only"
+    )
+
+
+def _database(options: argparse.Namespace) -> Database | None:
+    if options.database is not None:
+        return Database.at(options.database)
+    return None if options.database_file is None else Database.in_file(options.database_file)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -144,6 +160,7 @@ def _run(options: argparse.Namespace) -> int:
         key=options.key,
         behind_proxy=options.behind_proxy,
         ready_file=options.ready_file,
+        database=_database(options),
     )
     configure(options.log_level)
     return run(settings)
@@ -151,7 +168,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _enroll(options: argparse.Namespace) -> int:
     identity, secret = new_identity(IdentityKind.EDGE, options.node, Role.EDGE, SystemClock().now())
-    asyncio.run(_keep(options.data, identity))
+    asyncio.run(_keep(options, identity))
     if options.out is None:
         print(secret)
     else:
@@ -162,13 +179,13 @@ def _enroll(options: argparse.Namespace) -> int:
 
 def _add_user(options: argparse.Namespace) -> int:
     identity, token = new_identity(IdentityKind.USER, options.name, Role(options.role), SystemClock().now())
-    asyncio.run(_keep(options.data, identity))
+    asyncio.run(_keep(options, identity))
     print(token)
     return 0
 
 
-async def _keep(data_directory: Path, identity: Identity) -> None:
-    store = await open_store(data_directory, SystemClock())
+async def _keep(options: argparse.Namespace, identity: Identity) -> None:
+    store = await open_configured_store(options.data, _database(options), SystemClock())
     try:
         await store.put_identity(identity)
     finally:
@@ -191,16 +208,17 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    if not (options.data / FILE_NAME).exists():
+    database = _database(options)
+    if database is None and not (options.data / FILE_NAME).exists():
         raise ConfigError([f"no hub has run in {options.data} yet: there is no {FILE_NAME}"])
-    for line in asyncio.run(_status_lines(options.data)):
+    for line in asyncio.run(_status_lines(options.data, database)):
         print(line)
     return 0
 
 
-async def _status_lines(data_directory: Path) -> list[str]:
+async def _status_lines(data_directory: Path, database: Database | None) -> list[str]:
     clock = SystemClock()
-    store = await open_store(data_directory, clock)
+    store = await open_configured_store(data_directory, database, clock)
     try:
         totals = await store.totals()
         lanes = await store.holdings(clock.now())

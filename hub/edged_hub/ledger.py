@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from edged.intervals import IntervalSet
 from edged.types import Lane, SeqRange
+
+MAX_LACKS = 100
+"""Missing ranges named in one answer; the rest follows with later ones."""
 
 
 class LaneKey(NamedTuple):
@@ -43,8 +47,12 @@ def missing(known: IntervalSet) -> IntervalSet:
     return holes
 
 
-def lacking(accounts: Mapping[LaneKey, LaneAccount], node: str, offers: Sequence[SeqRange]) -> Iterator[SeqRange]:
-    """In the lanes that an edge announced: what is neither held, nor known to be lost, nor announced."""
+def lacking(accounts: Mapping[LaneKey, LaneAccount], node: str, offers: Sequence[SeqRange]) -> list[SeqRange]:
+    """In the lanes that an edge announced: what is neither held nor lost nor announced, at most MAX_LACKS."""
+    return list(islice(_lacking(accounts, node, offers), MAX_LACKS))
+
+
+def _lacking(accounts: Mapping[LaneKey, LaneAccount], node: str, offers: Sequence[SeqRange]) -> Iterator[SeqRange]:
     known: dict[LaneKey, IntervalSet] = {}
     for offer in offers:
         key = LaneKey(node, offer.stream, offer.lane)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from edged.errors import ConfigError
 from edged.outside import loopback
@@ -11,6 +12,37 @@ from edged.outside import loopback
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8480
 DEFAULT_DATA = Path("hub-data")
+DATABASE_SCHEMES = ("postgresql", "postgres")
+DATABASE_PORT = 5432
+EXPECTED_ADDRESS = "expected postgresql://USER:PASSWORD@HOST:PORT/NAME"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where PostgreSQL is. The address may carry a password: it is never shown, `place` is."""
+
+    address: str = field(repr=False)
+    place: str
+
+    @classmethod
+    def at(cls, address: str, origin: str = "--database") -> Database:
+        """Checks an address. Raises ConfigError, which names `origin` and never the address."""
+        try:
+            parts = urlsplit(address)
+            host, port = parts.hostname or "local socket", parts.port or DATABASE_PORT
+        except ValueError as fault:
+            raise ConfigError([f"{origin}: {EXPECTED_ADDRESS}; special characters in it as %XX"]) from fault
+        if parts.scheme not in DATABASE_SCHEMES or "@" in parts.path + parts.query + parts.fragment:
+            raise ConfigError([f"{origin}: {EXPECTED_ADDRESS}; special characters in it as %XX"])
+        return cls(address, f"postgresql at {host}:{port}{parts.path}")
+
+    @classmethod
+    def in_file(cls, path: Path) -> Database:
+        """The address that is in a file. Raises ConfigError."""
+        try:
+            return cls.at(path.read_text(encoding="utf-8").strip(), f"--database-file {path}")
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ConfigError([f"--database-file {path}: {fault}"]) from fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +56,7 @@ class HubServerSettings:
     key: Path | None = None
     behind_proxy: bool = False
     ready_file: Path | None = None
+    database: Database | None = None
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):

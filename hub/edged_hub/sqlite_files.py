@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
-from edged.errors import EdgedError
+from edged_hub.statements import sql_file, statements
+from edged_hub.store import WrongSchema
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 5.0
 """How long one writer waits for another: `edged-hub enroll` writes while the hub runs."""
 OWNER_ONLY = 0o600
 CACHE_KIBIBYTES = 65_536
-STATEMENT_HEAD = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
-
-
-class WrongSchema(EdgedError):
-    """The database was written by another version of the hub: use that version, or another data directory."""
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
@@ -53,30 +46,16 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-@cache
 def statement(name: str) -> str:
     """The SQL of that name in sql/read.sql or sql/write.sql."""
-    return _statements()[name]
+    return statements("read.sql", "write.sql")[name]
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Makes the tables of a new file; two processes may do so at the same time."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == 0:
-        schema = _read(f"schema_{SCHEMA_VERSION}.sql")
+        schema = sql_file(f"schema_{SCHEMA_VERSION}.sql")
         connection.executescript(f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     elif version != SCHEMA_VERSION:
         raise WrongSchema(f"{path} has schema version {version}, this hub reads {SCHEMA_VERSION}")
-
-
-@cache
-def _statements() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in ("read.sql", "write.sql"):
-        parts = STATEMENT_HEAD.split(_read(name))[1:]
-        found |= dict(zip(parts[::2], parts[1::2], strict=True))
-    return found
-
-
-def _read(name: str) -> str:
-    return (files("edged_hub") / "sql" / name).read_text(encoding="utf-8")

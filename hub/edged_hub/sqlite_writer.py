@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from edged.clock import Clock
@@ -16,9 +15,6 @@ from edged_cloud_sync.wire import Answer, Refusal, WireBatch
 from edged_hub.ledger import LaneAccount, LaneKey, lacking
 from edged_hub.rows import DecodedBatch, decode, store_value
 from edged_hub.sqlite_files import statement
-
-MAX_LACKS = 100
-"""Missing ranges named in one answer; the rest follows with later ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +45,7 @@ class SqliteWriter:
         self._accounts |= transaction.accounts
         self._signals |= transaction.signals
         return [
-            answer._replace(lacks=list(islice(lacking(self._accounts, job.node, job.offers), MAX_LACKS)))
+            answer._replace(lacks=lacking(self._accounts, job.node, job.offers))
             for job, answer in zip(jobs, answers, strict=True)
         ]
 

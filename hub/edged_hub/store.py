@@ -20,6 +20,10 @@ class StoreBusy(EdgedError):
     """More is arriving than the database can take at the moment: the edges send it again a little later."""
 
 
+class WrongSchema(EdgedError):
+    """The database was written by another version of the hub: use that version, or another data directory."""
+
+
 class IdentityKind(StrEnum):
     """Who can show a secret: the daemon of a line, or a person."""
 

@@ -12,10 +12,10 @@ from edged.clock import VirtualClock
 from edged.records import encode_samples
 from edged.types import BatchKey, Lane, Sample
 from edged_cloud_sync.wire import WireBatch
-from edged_hub.sqlite_files import WrongSchema, connect_reader, connect_writer, statement
+from edged_hub.sqlite_files import connect_reader, connect_writer, statement
 from edged_hub.sqlite_reader import QUERY_CONNECTIONS, SqliteReader
 from edged_hub.sqlite_store import SqliteStore
-from edged_hub.store import Period, StoreUnavailable
+from edged_hub.store import Period, StoreUnavailable, WrongSchema
 
 SIGNAL = "line_a/furnace/temperature"
 EVERYTHING = Period(0, 2**63 - 1)

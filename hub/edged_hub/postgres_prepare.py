@@ -1,0 +1,209 @@
+"""What one POST brought, made ready for the writer: decoded, checked, its names numbered, its rows packed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from edged.clock import Clock
+from edged.errors import DamagedRecord
+from edged.types import BatchKey, Lane, SeqRange
+from edged_cloud_sync.wire import STREAM_PATTERN, WireBatch
+from edged_hub.ledger import LaneKey
+from edged_hub.postgres_connect import CONNECT_SECONDS, Connections
+from edged_hub.postgres_names import Names, Numbers
+from edged_hub.postgres_partitions import Partitions
+from edged_hub.postgres_rows import check_storable, days_of, newest_days, pack_samples, shown
+from edged_hub.rows import DecodedBatch, decode
+
+MAX_PORTION_ROWS = 50_000
+"""Rows of one POST that are prepared and written together; a larger POST takes several transactions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A POST, or a part of a very large one."""
+
+    node: str
+    batches: Sequence[WireBatch]
+    offers: Sequence[SeqRange]
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """Batches of another lane that an outbox says are lost."""
+
+    stream_id: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyBatch:
+    """A batch that can be written. `events` and `gaps` are rows of their tables; `newest` is per signal id."""
+
+    key: BatchKey
+    stream_id: int
+    rows: int
+    size: int
+    first_time: int
+    last_time: int
+    samples: bytes
+    newest: Sequence[tuple[int, int, int]]
+    events: Sequence[tuple[object, ...]]
+    gaps: Sequence[tuple[object, ...]]
+    given_up: Sequence[GivenUp]
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedBatch:
+    """A batch that cannot be read; its bytes are kept aside."""
+
+    batch: WireBatch
+    stream_id: int
+    reason: str
+
+
+Item: TypeAlias = ReadyBatch | DamagedBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A portion as the writer takes it; `lanes` are those of its batches, its gaps and its offers."""
+
+    portion: Portion
+    items: Sequence[Item]
+    lanes: Mapping[LaneKey, int]
+    rows: int
+    generation: int
+
+
+_Decoded: TypeAlias = DecodedBatch | tuple[WireBatch, str]
+
+
+class Preparer:
+    """Decodes and packs in a thread, so that the event loop only moves bytes."""
+
+    def __init__(self, connections: Connections, pool: Any, names: Names, partitions: Partitions, clock: Clock) -> None:
+        self._connections = connections
+        self._pool = pool
+        self._names = names
+        self._partitions = partitions
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    async def prepare(self, portion: Portion) -> Prepared:
+        """Raises StoreUnavailable when new names cannot be numbered."""
+        loop = asyncio.get_running_loop()
+        decoded = await loop.run_in_executor(self._thread, _decode_all, portion)
+        lanes = _own_lanes(portion, decoded)
+        offered = {LaneKey(portion.node, offer.stream, offer.lane) for offer in portion.offers}
+        numbers = await self._learn(portion.node, lanes, offered, decoded)
+        items = await loop.run_in_executor(self._thread, _pack_all, portion.node, decoded, numbers)
+        rows = sum(item.rows for item in items if isinstance(item, ReadyBatch))
+        known = {key: numbers.lanes[key] for key in lanes | offered if key in numbers.lanes}
+        return Prepared(portion, items, known, rows, numbers.generation)
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._thread.shutdown()
+
+    async def _learn(
+        self, node: str, lanes: set[LaneKey], offered: set[LaneKey], decoded: Sequence[_Decoded]
+    ) -> Numbers:
+        readable = [one for one in decoded if isinstance(one, DecodedBatch) and one.samples]
+        paths = {sample.signal for one in readable for sample in one.samples}
+        now = self._clock.now()
+        make = self._partitions.wanted({day for one in readable for day in _days(one)}, now)
+        numbers = self._names.of(node)
+        if make or not (lanes | offered <= numbers.lanes.keys() and paths <= numbers.signals.keys()):
+            async with self._connections.faults(), self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+                await self._names.learn_lanes(connection, node, lanes, register=True)
+                await self._names.learn_lanes(connection, node, offered, register=False)
+                await self._names.learn_signals(connection, node, paths)
+                await self._partitions.make(connection, make, now)
+        return numbers
+
+
+def portions(portion: Portion) -> Iterator[Portion]:
+    """The parts of a POST that are written in one transaction each; at least one."""
+    part: list[WireBatch] = []
+    rows = 0
+    for batch in portion.batches:
+        if part and rows + batch.rows > MAX_PORTION_ROWS:
+            yield Portion(portion.node, part, portion.offers, portion.received)
+            part, rows = [], 0
+        part.append(batch)
+        rows += batch.rows
+    yield Portion(portion.node, part, portion.offers, portion.received)
+
+
+def _decode_all(portion: Portion) -> list[_Decoded]:
+    return [_decode(batch) for batch in portion.batches]
+
+
+def _decode(batch: WireBatch) -> _Decoded:
+    try:
+        decoded = decode(batch)
+        check_storable(decoded)
+    except DamagedRecord as fault:
+        return batch, shown(str(fault))
+    return decoded
+
+
+def _pack_all(node: str, decoded: Sequence[_Decoded], numbers: Numbers) -> list[Item]:
+    return [_pack(node, one, numbers) for one in decoded]
+
+
+def _pack(node: str, one: _Decoded, numbers: Numbers) -> Item:
+    if not isinstance(one, DecodedBatch):
+        batch, reason = one
+        return DamagedBatch(batch, numbers.lanes[LaneKey(node, batch.key.stream, batch.key.lane)], reason)
+    key, rows, blob = one.batch
+    stream_id = numbers.lanes[LaneKey(node, key.stream, key.lane)]
+    newest = newest_days(one.samples, _days(one)) if one.samples else {}
+    return ReadyBatch(
+        key=key,
+        stream_id=stream_id,
+        rows=rows,
+        size=len(blob),
+        first_time=one.first_time,
+        last_time=one.last_time,
+        samples=pack_samples(one.samples, stream_id, key.seq, numbers.signals) if one.samples else b"",
+        newest=[(numbers.signals[signal], *day) for signal, day in newest.items()],
+        events=[
+            (stream_id, key.seq, row, event.kind, event.time, shown(event.source), event.body)
+            for row, event in enumerate(one.events)
+        ],
+        gaps=list(_gap_rows(one, stream_id)),
+        given_up=[GivenUp(numbers.lanes[lane], *span) for lane, span in _lost(node, one)],
+    )
+
+
+def _days(one: DecodedBatch) -> set[int]:
+    days = days_of((one.first_time, one.last_time))
+    return days if len(days) == 1 and -1 not in days else days_of([sample.source_time for sample in one.samples])
+
+
+def _gap_rows(one: DecodedBatch, stream_id: int) -> Iterator[tuple[object, ...]]:
+    for row, gap in one.gaps:
+        lost = (shown(gap.stream), shown(gap.lane), gap.first_seq, gap.last_seq, gap.samples)
+        yield stream_id, one.batch.key.seq, row, shown(gap.source), gap.start, gap.end, shown(gap.reason), *lost
+
+
+def _own_lanes(portion: Portion, decoded: Sequence[_Decoded]) -> set[LaneKey]:
+    """The lanes of the batches, and those of which a gap says that batches are lost."""
+    lanes = {LaneKey(portion.node, batch.key.stream, batch.key.lane) for batch in portion.batches}
+    return lanes.union(*({lane for lane, _ in _lost(portion.node, one)} for one in decoded))
+
+
+def _lost(node: str, one: _Decoded) -> Iterator[tuple[LaneKey, tuple[int, int]]]:
+    """Which batches of which lane the gaps of a batch give up."""
+    for _, gap in one.gaps if isinstance(one, DecodedBatch) else ():
+        known = STREAM_PATTERN.fullmatch(gap.stream) is not None and gap.lane in set(Lane)
+        if known and 1 <= gap.first_seq <= gap.last_seq:
+            yield LaneKey(node, gap.stream, Lane(gap.lane)), (gap.first_seq, gap.last_seq)

@@ -1,0 +1,146 @@
+"""A batch's rows as the bytes of a binary COPY, packed column by column, and back from the columns of an answer.
+
+Layout (PostgreSQL, "COPY", binary format): per row a 16-bit field count, then per field a 32-bit length (-1 for NULL)
+and its bytes, all big-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from itertools import count, repeat
+
+import orjson
+
+from edged.columns import INT64_MAX, INT64_MIN
+from edged.errors import DamagedRecord
+from edged.types import NANOSECONDS_PER_SECOND, Sample, Value
+from edged_hub.rows import DecodedBatch, StoredValue, ValueKind, load_value, store_value
+
+COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_TAIL = b"\xff\xff"
+DAY_NANOSECONDS = 24 * 3600 * NANOSECONDS_PER_SECOND
+LAST_DAY = 84_006
+"""2200-01-01; later days, and those before 1970, have no partition of their own."""
+MAX_NAME_BYTES = 1024
+"""An index entry has to fit on a third of a page."""
+MAX_SMALL = 2**15 - 1
+EXACT_BITS = 53
+ZERO, ZERO_SHOWN = "\0", "\N{SYMBOL FOR NULL}"
+FIELDS = 11
+
+_PLAIN_ROW = struct.Struct("!hiiiqiqiiiqiiihihidii")
+_HEAD = struct.Struct("!hiiiqiqiiiqiiihih")
+_NUMBER = struct.Struct("!id")
+_LENGTH = struct.Struct("!i")
+_NULL = _LENGTH.pack(-1)
+
+
+class PostgresKind(IntEnum):
+    """What only this store needs beyond `ValueKind`."""
+
+    STRING_AS_JSON = 6
+
+
+def check_storable(batch: DecodedBatch) -> None:
+    """Raises DamagedRecord for what no column could hold; such a batch is put aside with its bytes."""
+    for path in {sample.signal for sample in batch.samples}:
+        if len(path.encode()) > MAX_NAME_BYTES:
+            raise DamagedRecord(f"a signal's name has more than {MAX_NAME_BYTES} bytes: {path[:80]!r}...")
+    for quality in {sample.quality for sample in batch.samples}:
+        if not 0 <= quality <= MAX_SMALL:
+            raise DamagedRecord(f"{quality} is no quality")
+
+
+def shown(text: str) -> str:
+    """A text as PostgreSQL can hold it: without the zero character, which is replaced by its symbol."""
+    return text.replace(ZERO, ZERO_SHOWN) if ZERO in text else text
+
+
+def days_of(times: Sequence[int]) -> set[int]:
+    """The days since 1970 (UTC) of these times; days without a partition of their own count as one, -1."""
+    first, last = min(times) // DAY_NANOSECONDS, max(times) // DAY_NANOSECONDS
+    found = {first} if first == last else {time // DAY_NANOSECONDS for time in times}
+    return {day if 0 <= day < LAST_DAY else -1 for day in found}
+
+
+def newest_days(samples: Sequence[Sample], days: set[int]) -> Mapping[str, tuple[int, int]]:
+    """The first and last ns of the slice of time that holds the newest sample of each signal."""
+    if len(days) == 1 and -1 not in days:
+        return dict.fromkeys({sample.signal for sample in samples}, slice_of(samples[0].source_time))
+    newest: dict[str, int] = {}
+    for sample in samples:
+        if newest.get(sample.signal, INT64_MIN) <= sample.source_time:
+            newest[sample.signal] = sample.source_time
+    return {signal: slice_of(time) for signal, time in newest.items()}
+
+
+def slice_of(time: int) -> tuple[int, int]:
+    """The day of a time, or everything before the first or after the last partition."""
+    if time < 0:
+        return INT64_MIN, -1
+    day = time // DAY_NANOSECONDS
+    if day >= LAST_DAY:
+        return LAST_DAY * DAY_NANOSECONDS, INT64_MAX
+    return day * DAY_NANOSECONDS, (day + 1) * DAY_NANOSECONDS - 1
+
+
+def pack_samples(samples: Sequence[Sample], stream_id: int, seq: int, numbers: Mapping[str, int]) -> bytes:
+    """The rows of one batch; `numbers` are the ids of its signals."""
+    signals, values, source_times, receive_times, qualities, reasons = zip(*samples, strict=True)
+    ids = map(numbers.__getitem__, signals)
+    if set(map(type, values)) == {float}:
+        kinds: Sequence[int] = (ValueKind.FLOAT,) * len(samples)
+        stored: Sequence[float | None] = values
+        texts: Sequence[str | None] = ()
+    else:
+        kinds, stored, texts = zip(*map(stored_value, values), strict=True)
+    if any(reasons) or any(text is not None for text in texts) or None in stored:
+        tails = map(_tail, stored, texts or repeat(None), reasons)
+        heads = map(
+            _HEAD.pack,
+            *(repeat(FIELDS), repeat(4), ids, repeat(8), source_times, repeat(8), receive_times),
+            *(repeat(4), repeat(stream_id), repeat(8), repeat(seq), repeat(4), count()),
+            *(repeat(2), kinds, repeat(2), qualities),
+        )
+        return b"".join(part for row in zip(heads, tails, strict=False) for part in row)
+    return b"".join(
+        map(
+            _PLAIN_ROW.pack,
+            *(repeat(FIELDS), repeat(4), ids, repeat(8), source_times, repeat(8), receive_times),
+            *(repeat(4), repeat(stream_id), repeat(8), repeat(seq), repeat(4), count()),
+            *(repeat(2), kinds, repeat(2), qualities, repeat(8), stored, repeat(-1), repeat(0)),
+        )
+    )
+
+
+def stored_value(value: Value | None) -> StoredValue:
+    """A value as kind, double and text."""
+    kind, number, text = store_value(value)
+    if text is not None and ZERO in text:
+        return StoredValue(PostgresKind.STRING_AS_JSON, None, orjson.dumps(text).decode())  # type: ignore[arg-type]
+    if isinstance(number, int):
+        exact = number.bit_length() <= EXACT_BITS
+        return StoredValue(kind, float(number), None if exact else str(number))
+    return StoredValue(kind, number, text)
+
+
+def loaded_value(kind: int, number: float | None, text: str | None) -> Value | None:
+    """The value that `stored_value` took apart."""
+    if kind == PostgresKind.STRING_AS_JSON:
+        whole: str = orjson.loads(text or '""')
+        return whole
+    if kind == ValueKind.INT and text is not None:
+        return int(text)
+    return load_value(kind, number, text)
+
+
+def _tail(number: float | None, text: str | None, reason: str) -> bytes:
+    first = _NULL if number is None else _NUMBER.pack(8, number)
+    return first + (_NULL if text is None else _text(text)) + _text(shown(reason))
+
+
+def _text(text: str) -> bytes:
+    encoded = text.encode()
+    return _LENGTH.pack(len(encoded)) + encoded
