@@ -21,6 +21,8 @@ from bench.report import Bar, Report, percentile
 
 GUARD_MILLISECONDS = 1000
 """The last second before the last value held is not judged: a publish may end between two signals of one tick."""
+ANSWER_MILLISECONDS = 100
+"""A Modbus value bears the time when its answer came: a gap begins so much later than the device answered at most."""
 LATE_SECONDS = 5.0
 NANOSECONDS_PER_MILLISECOND = 1_000_000
 RESTATED = "unchanged"
@@ -130,6 +132,8 @@ def check(journal: Path, hub_database: Path, node: str) -> Findings:
         gaps = [gap for gap in found.gaps if gap.source in (FACE_SOURCES.get(face, gap.source), "outbox")]
         lines = list(read_journal(path))
         found.plant_writes += sum("write" in line for line in lines)
+        if face == "modbus":
+            gaps = [gap._replace(start=gap.start - ANSWER_MILLISECONDS) for gap in gaps]
         judge = _judge_modbus if face == "modbus" else _judge_stamped
         part = found.faces[face] = judge(lines, rows, gaps, found.examples)
         if face == "mqtt":
@@ -282,7 +286,7 @@ def _judge_uncounted(
             part.lost += len(reads)
             continue
         answered = [r["at"] // NANOSECONDS_PER_MILLISECOND for r in reads if signal in r["signals"]]
-        start, end = held[0].time - GUARD_MILLISECONDS // 10, held[-1].time
+        start, end = held[0].time - ANSWER_MILLISECONDS, held[-1].time
         inside = [at for at in answered if start <= at <= end]
         in_gaps = sum(any(gap.start <= at <= gap.end for gap in gaps) for at in inside)
         part.offered += len(inside)

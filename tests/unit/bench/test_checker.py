@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.checker import Findings, check
+from bench.checker import ANSWER_MILLISECONDS, Findings, check
 
 START = 1_800_000_000_000
 TICKS = 100
@@ -177,3 +177,11 @@ def test_a_missing_unit_inside_a_gap_of_its_own_is_no_loss(
     around = START + 30 * TICK
     found = judge(clean_rows(), [(source, around - 1, around + 1)], [unit for unit in UNITS if unit != "u30"])
     assert (found.faces["mqtt"].lost, found.faces["mqtt"].covered_by_gaps) == (lost, 1 - lost)
+
+
+@pytest.mark.parametrize(("early", "lost"), [(1, 0), (ANSWER_MILLISECONDS, 0), (ANSWER_MILLISECONDS + 1, 1)])
+def test_a_gap_in_modbus_begins_with_the_answer(judge: Callable[..., Findings], early: int, lost: int) -> None:
+    """Tick 30 was answered `early` ms before the gap of its source begins."""
+    begin = START + 30 * TICK + early
+    found = judge(without(SPEED, 30, 3), [("forming", begin, begin + 1)])
+    assert found.faces["modbus"].lost == lost
