@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from edged.cli import FAILED, main
+from edged.cli import main
 from edged.http import StatusServer
 from edged.settings import HttpSettings, Secret
+from edged.subcommand import FAILED
+from edged.supervise import start_task
 
 STATUS = {"line": "line_a", "sources": [{"name": "furnace", "online": True}]}
 
@@ -24,9 +26,12 @@ async def pages(tmp_path: Path) -> AsyncIterator[StatusServer]:
     server = StatusServer(
         settings, metrics=lambda: b"", healthy=lambda: True, ready=lambda: True, status=lambda: STATUS
     )
-    await server.open()
+    serving = start_task("pages", server.run())
+    while not server.port:
+        await asyncio.sleep(0.01)
     yield server
-    await server.close()
+    serving.cancel()
+    await asyncio.wait({serving})
 
 
 async def status(*arguments: str) -> int:

@@ -91,9 +91,10 @@ class CaptureWriter:
         return self
 
     def write(self, message: Captured) -> None:
-        """Raises CaptureUnusable."""
+        """On the disk's side at once, so that a shot listener leaves whole lines. Raises CaptureUnusable."""
         try:
             self._file.write(format_line(message))
+            self._file.flush()
         except OSError as fault:
             raise CaptureUnusable(f"{self._path}: {fault.strerror}") from fault
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from edged import __version__
-from edged.cli import FAILED, WRONG_INPUT, main
+from edged.cli import main
+from edged.subcommand import FAILED, WRONG_INPUT
 
 Run = Callable[..., tuple[int, str, str]]
 
-COMMANDS = ("run", "check", "schema", "browse", "status", "outbox")
+COMMANDS = ("run", "check", "schema", "browse", "status", "outbox", "sparkplug-check")
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_version(run: Run) -> None:
 def test_help_names_every_command_and_a_way_to_begin(run: Run) -> None:
     status, out, _ = run("--help")
     assert status == 0
-    assert all(f"\n    {command} " in out for command in COMMANDS)
+    assert all(re.search(rf"\n    {command}\s", out) for command in COMMANDS)
     assert "edged check line.yaml" in out
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from edged.cli import FAILED, WRONG_INPUT, main
+from edged.cli import main
 from edged.clock import VirtualClock
 from edged.outbox import Outbox
 from edged.settings import OutboxSettings
+from edged.subcommand import FAILED, WRONG_INPUT
 from edged.types import Alarm, AlarmState, Priority, Sample
 
 
