@@ -54,8 +54,10 @@ def test_servers_unreachable_at_start(tmp_path: Path) -> None:
     with LineStack(tmp_path / "line") as line:
         line.enroll()
         edge = line.start_edge()
-        status = until(line, "an alarm per source", lambda s: len(standing(s)) == len(SOURCES))
-        assert standing(status) == {("source_offline", name) for name in SOURCES}
+        away = {("source_offline", name) for name in SOURCES}
+        until(line, "an alarm per source", lambda s: standing(s) == away)
+        away |= {("hub_offline", "line_a"), ("sparkplug_offline", "line_a")}
+        status = until(line, "alarms of the hub and of Sparkplug", lambda s: standing(s) == away)
         assert_all_is_away(status, line)
         told = {entry["source"]: entry["fault"] for entry in log_lines(edge, "source_offline")}
         assert told == {name: source(status, name)["last_fault"] for name in SOURCES}
