@@ -120,19 +120,19 @@ class _Builder:
             self._refuse(event, f"holds more than {MAX_VALUES} values")
         if len(where) > MAX_DEPTH:
             self._refuse(event, f"is nested deeper than {MAX_DEPTH} levels")
-        self._lines.setdefault(where, event.start_mark.line + 1)
+        self._lines.setdefault(where, _row(event))
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         before = self._size
         value = self._content(event, where)
-        if getattr(event, "anchor", None) is not None:
+        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             self._anchors[event.anchor] = (value, self._size - before)
         return value
 
     def _content(self, event: yaml.Event, where: Where) -> object:
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, where)
-        if event.tag is not None and not event.implicit:
+        if isinstance(event, yaml.CollectionStartEvent) and event.tag is not None and not event.implicit:
             self._faults.add(self._document, where, f"tags are not used here, got {event.tag}")
         return self._mapping(where) if isinstance(event, yaml.MappingStartEvent) else self._list(where)
 
@@ -151,7 +151,7 @@ class _Builder:
                 break
             if not isinstance(event, yaml.ScalarEvent):
                 self._refuse(event, "a key must be a word")
-            key, line = event.value, event.start_mark.line + 1
+            key, line = event.value, _row(event)
             place = (*where, key)
             if key in items:
                 text = f"duplicate key, first on line {self._lines[place]}"
@@ -163,9 +163,10 @@ class _Builder:
         return items
 
     def _alias(self, event: yaml.AliasEvent) -> object:
-        if event.anchor not in self._anchors:
-            self._refuse(event, f"*{event.anchor} stands for nothing above it")
-        value, size = self._anchors[event.anchor]
+        anchor = event.anchor or ""
+        if anchor not in self._anchors:
+            self._refuse(event, f"*{anchor} stands for nothing above it")
+        value, size = self._anchors[anchor]
         self._size += size
         return value
 
@@ -194,7 +195,12 @@ class _Builder:
         return value
 
     def _refuse(self, event: yaml.Event, why: str) -> None:
-        raise yaml.MarkedYAMLError(problem=why, problem_mark=event.start_mark)
+        raise yaml.MarkedYAMLError(problem=why, problem_mark=cast("yaml.Mark | None", event.start_mark))
+
+
+def _row(event: yaml.Event) -> int:
+    """The line on which an event begins, from 1."""
+    return event.start_mark.line + 1 if event.start_mark is not None else 1
 
 
 def _line(text: str, number: int) -> str:

@@ -235,7 +235,9 @@ def test_numbers_that_are_not_finite_are_refused_and_repaired(value: float, comp
 
 
 @pytest.mark.parametrize(
-    "value", [b"bytes", [1], object(), 2 ** (MAX_INT_BITS + 1), "x" * (MAX_TEXT_BYTES + 1), "\ud800"], ids=repr
+    "value",
+    [b"bytes", [1], object(), 2 ** (MAX_INT_BITS + 1), "x" * (MAX_TEXT_BYTES + 1), "\ud800"],
+    ids=["bytes", "list", "object", "integer", "text", "surrogate"],
 )
 def test_values_that_are_no_values_are_refused_and_repaired(value: object) -> None:
     batch = [SAMPLE._replace(value=value), SAMPLE]  # type: ignore[arg-type]  # that is the point
