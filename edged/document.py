@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn, cast
 
 import yaml
 
@@ -194,7 +195,7 @@ class _Builder:
             return ""
         return value
 
-    def _refuse(self, event: yaml.Event, why: str) -> None:
+    def _refuse(self, event: yaml.Event, why: str) -> NoReturn:
         raise yaml.MarkedYAMLError(problem=why, problem_mark=cast("yaml.Mark | None", event.start_mark))
 
 
