@@ -196,7 +196,7 @@ def _judge_stamped(
     """OPC UA and MQTT: every value has its own source time."""
     offered, unchanged = _read_offers(lines)
     part = FaceFindings()
-    matched = {s: [row for row in rows.get(s, ()) if row.time in times] for s, times in offered.items()}
+    matched = {s: [row for row in rows.get(s, ()) if _answers(row, times)] for s, times in offered.items()}
     if not any(matched.values()):
         part.offered = part.lost = sum(len(times) for times in offered.values())
         return part
@@ -256,7 +256,7 @@ def _judge_counted(
     for row in rows.get(counter_signal, ()):
         if row.value is not None:
             times_of[int(row.value)].append(row.time)
-    values = {s: {row.time: row.value for row in rows.get(s, ())} for s in reads[-1]["signals"]}
+    values = {s: _values_by_time(rows.get(s, ())) for s in reads[-1]["signals"]}
     known = {read["counter"] for read in reads}
     part.invented += sum(len(times) for counter, times in times_of.items() if counter not in known)
     part.out_of_order += _inversions([int(r.value) for r in rows.get(counter_signal, ()) if r.value is not None])
@@ -271,6 +271,15 @@ def _judge_counted(
         for signal, value in read["signals"].items():
             right = bool(times) and times[0] in values[signal] and _same(values[signal][times[0]], value)
             _count_offer(signal, at, right, gaps, part, examples)
+
+
+def _values_by_time(held: Sequence[Row]) -> dict[int, float | str | None]:
+    """The values; a row without one that bears the time of a value does not hide it."""
+    found: dict[int, float | str | None] = {}
+    for row in held:
+        if row.value is not None or row.time not in found:
+            found[row.time] = row.value
+    return found
 
 
 def _judge_uncounted(
@@ -324,7 +333,7 @@ def _count_rows(
     part: FaceFindings,
     examples: list[str],
 ) -> None:
-    known = [row for row in held if row.time in offered or row.time in unchanged]
+    known = [row for row in held if _answers(row, offered) or (row.time in unchanged and row.value is not None)]
     part.held += len(known)
     part.out_of_order += _inversions([row.time for row in known])
     part.duplicated += len(known) - len({row.time for row in known})
@@ -335,6 +344,11 @@ def _count_rows(
         if row.good and not right:
             part.invented += 1
             examples.append(f"{signal} at {row.time}: the hub holds {row.value}, which was never offered")
+
+
+def _answers(row: Row, offered: Mapping[int, Any]) -> bool:
+    """Whether the row stands for an offer; without a value (a poll that failed, a lost source) it may bear its time."""
+    return row.time in offered and (row.value is not None or offered[row.time] is None)
 
 
 def _restates(row: Row, offered: Mapping[int, Any]) -> bool:

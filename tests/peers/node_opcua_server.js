@@ -4,7 +4,12 @@
 // Source times are whole milliseconds, rising per signal. The journal names the counters PREFIX/c0.. and is written, in the
 // format of edged_sim.journal, before a client can see the values.
 const fs = require("node:fs");
-const { OPCUAServer, Variant, DataType, StatusCodes, MessageSecurityMode, SecurityPolicy } = require("node-opcua");
+const { OPCUAServer, MonitoredItem, Variant, DataType, StatusCodes, MessageSecurityMode, SecurityPolicy } = require("node-opcua");
+
+// This server samples by timers. It must do so faster than the counters change, and nothing may change between its waking
+// from a stall and its next sampling: what it never sampled it never offered.
+const FASTEST_SAMPLING_MILLISECONDS = 10;
+const STALLED_AFTER_PERIODS = 2;
 
 function option(name, fallback) {
   const at = process.argv.indexOf(name);
@@ -26,6 +31,7 @@ function openJournal() {
 }
 
 async function main() {
+  MonitoredItem.minimumSamplingInterval = FASTEST_SAMPLING_MILLISECONDS;
   const limit = option("--limit", 1000);
   const server = new OPCUAServer({
     port: Number(process.argv[2]),
@@ -71,14 +77,19 @@ async function main() {
   const paths = counters.map((_, i) => `${text("--path")}/c${i}`);
   let count = 0;
   let stamp = 0;
+  let woken = Date.now();
+  const period = option("--period-seconds", 0.05) * 1000;
   setInterval(() => {
+    const stalled = Date.now() - woken > STALLED_AFTER_PERIODS * period;
+    woken = Date.now();
+    if (stalled) return;
     count += 1;
     stamp = Math.max(stamp + 1, Date.now());
     append({ t: stamp, signals: Object.fromEntries(paths.map((path) => [path, count])), bad: [], unchanged: [] });
     for (const counter of counters) {
       counter.setValueFromSource({ dataType: DataType.Double, value: count }, StatusCodes.Good, new Date(stamp));
     }
-  }, option("--period-seconds", 0.05) * 1000);
+  }, period);
   await server.start();
   console.log(JSON.stringify({ ready: true }));
 }

@@ -21,7 +21,7 @@ SPEED = "line_a/forming/belt_speed"
 RUNNING = "line_a/forming/running"
 ZONE = "line_a/annealing/zone_1_temperature"
 
-Rows = list[tuple[str, int, float]]
+Rows = list[tuple[str, int, float | None]]
 
 
 class Hub:
@@ -43,8 +43,8 @@ class Hub:
             execute("INSERT INTO signals VALUES (?, 'line_a', ?, NULL)", (number, name))
         for row, (signal, time, value) in enumerate(rows):
             execute(
-                "INSERT INTO sample_rows VALUES (?, ?, 1, ?, 1, ?, NULL, 192, ?, '')",
-                (names.index(signal), time * 1_000_000, row, value, time * 1_000_000),
+                "INSERT INTO sample_rows VALUES (?, ?, 1, ?, 1, ?, NULL, ?, ?, '')",
+                (names.index(signal), time * 1_000_000, row, value, 192 * (value is not None), time * 1_000_000),
             )
         for row, (source, start, end) in enumerate(gaps):
             values = (row, source, start * 1_000_000, end * 1_000_000)
@@ -185,3 +185,16 @@ def test_a_gap_in_modbus_begins_with_the_answer(judge: Callable[..., Findings], 
     begin = START + 30 * TICK + early
     found = judge(without(SPEED, 30, 3), [("forming", begin, begin + 1)])
     assert found.faces["modbus"].lost == lost
+
+
+@pytest.mark.parametrize(
+    ("signal", "offset"), [(TEMPERATURE, 0), (ZONE, 0), (SPEED, 3)], ids=["opcua", "mqtt", "modbus"]
+)
+def test_a_row_without_value_neither_hides_nor_doubles_nor_replaces_one(
+    judge: Callable[..., Findings], tmp_path: Path, signal: str, offset: int
+) -> None:
+    silent = (signal, START + 40 * TICK + offset, None)
+    found = judge([*clean_rows(), silent])
+    assert (found.lost, found.duplicated, found.invented) == (0, 0, 0)
+    (tmp_path / "hub.db").unlink()
+    assert judge([*without(signal, 40, offset), silent]).lost == 1
