@@ -9,9 +9,9 @@ from math import isfinite
 from typing import NamedTuple, TypeAlias, get_type_hints
 
 from edged.columns import INT64_MAX, INT64_MIN, ColumnReader, ColumnWriter, Item
-from edged.types import Alarm, Decision, Event, Gap, Prediction, QualityResult
+from edged.types import Alarm, Decision, Event, Gap, OperatorAction, Prediction, QualityResult
 
-KINDS: tuple[type[Event], ...] = (Gap, Alarm, Prediction, Decision, QualityResult)
+KINDS: tuple[type[Event], ...] = (Gap, Alarm, Prediction, Decision, QualityResult, OperatorAction)
 """The number of a kind is its place here: append only."""
 MAX_FIELDS = 64
 

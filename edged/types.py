@@ -272,4 +272,21 @@ class QualityResult:
     source: str
 
 
-Event: TypeAlias = Gap | Alarm | Prediction | Decision | QualityResult
+@dataclass(frozen=True, slots=True)
+class OperatorAction:
+    """What a person, or a guard in a person's name, asked of control, and what came of it.
+
+    `target` is a loop or a signal; `value` is written as it was asked for, with its unit; `outcome` is one word and
+    `reason` holds the person's words, and where it was not done why not.
+    """
+
+    identity: str
+    action: str
+    target: str
+    value: str
+    reason: str
+    time: int
+    outcome: str
+
+
+Event: TypeAlias = Gap | Alarm | Prediction | Decision | QualityResult | OperatorAction

@@ -115,7 +115,9 @@ class HistoryQuery(PeriodQuery):
 class EventsQuery(PeriodQuery):
     """Events of a period, newest first."""
 
-    kind: str | None = Field(default=None, description="Alarm, Decision, Gap, Prediction or QualityResult")
+    kind: str | None = Field(
+        default=None, description="Alarm, Decision, Gap, OperatorAction, Prediction or QualityResult"
+    )
     node: str | None = None
 
 

@@ -12,7 +12,7 @@ import orjson
 from edged.columns import INT64_MAX, INT64_MIN
 from edged.errors import DamagedRecord
 from edged.records import decode_events, decode_samples
-from edged.types import Alarm, Decision, Event, Gap, Lane, Prediction, QualityResult, Sample, Value
+from edged.types import Alarm, Decision, Event, Gap, Lane, OperatorAction, Prediction, QualityResult, Sample, Value
 from edged_cloud_sync.wire import WireBatch
 
 
@@ -114,12 +114,14 @@ def event_time(event: Event) -> int:
 
 
 def event_source(event: Event) -> str:
-    """What it is about: a signal path, or the name of a source or service."""
+    """What it is about: a signal path, or the name of a source, service or loop."""
     match event:
         case Gap() | Alarm() | QualityResult():
             return event.source
         case Prediction() | Decision():
             return event.signal
+        case OperatorAction():
+            return event.target
 
 
 def _decode_samples(batch: WireBatch) -> DecodedBatch:

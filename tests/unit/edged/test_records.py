@@ -34,6 +34,7 @@ from edged.types import (
     DecisionPhase,
     Event,
     Gap,
+    OperatorAction,
     Prediction,
     Priority,
     Quality,
@@ -80,6 +81,7 @@ events: st.SearchStrategy[Event] = st.one_of(
         texts,
     ),
     st.builds(QualityResult, texts, int64, st.booleans(), texts, texts),
+    st.builds(OperatorAction, texts, texts, texts, texts, texts, int64, texts),
 )
 
 SAMPLE = Sample("line_a/furnace/temperature", 1500.0, 1_767_225_600_000_000_000, 1_767_225_600_001_000_000)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edged.columns import INT64_MAX, INT64_MIN
 from edged.errors import DamagedRecord
 from edged.records import encode_events, encode_samples
-from edged.types import BatchKey, Gap, Lane, QualityResult, Sample, Value
+from edged.types import BatchKey, Gap, Lane, OperatorAction, QualityResult, Sample, Value
 from edged_cloud_sync.wire import WireBatch
 from edged_hub.rows import ValueKind, decode, event_row, load_value, store_value
 
@@ -55,6 +55,14 @@ def test_the_body_of_an_event_is_its_fields() -> None:
         "defect_type": "crack",
         "source": "inspection",
     }
+
+
+def test_what_an_operator_did_is_kept_under_its_loop() -> None:
+    action = OperatorAction("anna", "mode", "thickness", "AUTO", "shift begins", 7, "accepted")
+    decoded = decode(WireBatch(BatchKey("s", Lane.EVENTS, 1), 1, encode_events([action])))
+    (row,) = decoded.events
+    assert (row.kind, row.time, row.source) == ("OperatorAction", 7, "thickness")
+    assert orjson.loads(row.body)["outcome"] == "accepted"
 
 
 @given(st.binary(max_size=200), st.sampled_from(Lane), st.integers(0, 10))
