@@ -13,6 +13,7 @@ COMMANDS = {
     "ingest": ("bench.ingest", "rows/s and CPU per row of the hub's ingest against plain SQLite"),
     "memory": ("bench.memory", "memory slope over time"),
     "picture": ("bench.picture", "runs the demo and draws its table as docs/pictures/demo.svg"),
+    "control": ("bench.control", "MPC against PID behind the gate, on plants that neither was tuned on"),
     "environment": ("bench.environment", "says which real servers are here; fails in CI when one is missing"),
     "all": ("bench.every", "every benchmark, one after the other"),
 }
