@@ -112,12 +112,13 @@ def load(path: Path, inputs: Sequence[Port] = (), outputs: Sequence[Port] = ()) 
     """Reads an artefact; ports that are given must be its ports, in order. Raises UnusableModel with the reason."""
     try:
         artefact, claimed = _parse(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as fault:
+        actual = artefact.hash
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as fault:
         raise UnusableModel(f"{path}: cannot be read as a process model: {type(fault).__name__}: {fault}") from fault
     faults = faults_of(artefact.model)
     if faults:
         raise UnusableModel(f"{path}: {'; '.join(faults)}")
-    if claimed != artefact.hash:
+    if claimed != actual:
         raise UnusableModel(f"{path}: its content does not have the hash that it states: it was changed or damaged")
     _compare(path, "inputs", inputs, artefact.model.inputs)
     _compare(path, "outputs", outputs, artefact.model.outputs)

@@ -1,0 +1,190 @@
+"""Small files of the edge and bodies of the hub after accidents: used, or refused in the one way that is declared."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import tempfile
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import msgpack
+import orjson
+import pytest
+from hypothesis import strategies as st
+
+from edged.config import load, load_limits
+from edged.errors import ConfigError, DamagedRecord
+from edged.faults import Faults
+from edged.records import decode, encode_events, encode_samples
+from edged.taglist import COLUMNS, read_tag_list
+from edged.types import Alarm, AlarmState, BatchKey, Gap, Lane, Priority, QualityResult, Sample, SeqRange
+from edged_cloud_sync import wire
+from edged_cloud_sync.wire import Answer, Envelope, Refusal, WireBatch, WireError
+from edged_control.gate import Mode
+from edged_control.memory import Memory, Remembered
+from edged_control.model import Artefact, Channel, Port, ProcessModel, UnusableModel, faults_of
+from edged_control.model import load as load_model
+from edged_control.model import save as save_model
+from edged_inference.manifest import MANIFEST_FILE, ModelRefused, load_bundle
+from tests.conftest import PROJECT
+from tests.unit.fuzz.tiers import bent, tiers
+
+EXAMPLE = PROJECT / "configs/line-a.yaml"
+CEILING = PROJECT / "configs/ceiling-line-a.yaml"
+NOW = 1_767_225_600_000_000_000
+SAMPLES = [
+    Sample("line_a/furnace/temperature", 1500.0 + number, NOW + number * 10**8, NOW + number * 10**8 + 5)
+    for number in range(60)
+]
+MIXED = [
+    Sample("line_a/forming/running", True, NOW, NOW),
+    Sample("line_a/forming/scan", 2**70, NOW + 1, NOW + 2, 64, "skew"),
+    Sample("line_a/mik_1/defect", None, NOW + 2, NOW + 2, 0, "source_offline"),
+    Sample("line_a/mik_1/defect", "crack ü", NOW + 3, NOW + 3),
+]
+EVENTS = [
+    Gap("opcua", 1, 2, "source_overflow", "s", "process", 1, 5, 9),
+    Alarm("hot", "line_a/furnace/temperature", AlarmState.UNACKNOWLEDGED, Priority.HIGH, "too hot", 3, 1650.5),
+    QualityResult("u-1", NOW, False, "bubble", "cold_end"),
+]
+BLOBS = [encode_samples(SAMPLES), encode_samples(MIXED), encode_events(EVENTS), encode_samples([])]
+KEY = BatchKey("0b9e6a52-8f2f-4d8e-9a57-0a3d0b6d3c11", Lane.PROCESS, 7)
+OFFER = SeqRange(KEY.stream, Lane.EVENTS, 1, 9)
+ENVELOPES = [
+    wire.encode_envelope(Envelope("line_a", [WireBatch(KEY, 60, BLOBS[0]), WireBatch(KEY, 4, BLOBS[1])], [OFFER])),
+    wire.encode_envelope(Envelope("line_a", [])),
+]
+ANSWERS = [wire.encode_answer(Answer([KEY], 1, [Refusal(KEY, "damaged")], [OFFER]))]
+REMEMBERED = [b'{"loops":{"thickness":{"baseline":12.5,"target":"automatic","yielded":""}}}']
+MANIFEST = next(PROJECT.glob("configs/models/*/manifest.json")).read_bytes()
+
+
+def decode_a_blob(blob: bytes) -> None:
+    try:
+        read = decode(blob)
+    except DamagedRecord:
+        return
+    samples = [record for record in read if isinstance(record, Sample)]
+    assert all(math.isfinite(sample.value) for sample in samples if isinstance(sample.value, float))
+    again = encode_samples(samples) if samples else encode_events([r for r in read if not isinstance(r, Sample)])
+    assert not read or decode(again) == read
+
+
+def decode_an_envelope(body: bytes) -> None:
+    try:
+        envelope = wire.decode_envelope(body)
+    except WireError:
+        return
+    assert wire.decode_envelope(wire.encode_envelope(envelope)) == envelope
+    for batch in envelope.batches:
+        decode_a_blob(batch.blob)
+
+
+def decode_an_answer(body: bytes) -> None:
+    try:
+        answer = wire.decode_answer(body)
+    except WireError:
+        return
+    assert wire.decode_answer(wire.encode_answer(answer)) == answer
+
+
+def load_a_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "line.yaml"
+    path.write_bytes(content)
+    try:
+        config = load(path, MappingProxyType({"EDGED_HUB_SECRET": "x"}), tolerate_missing=True)
+    except ConfigError as error:
+        faults = error.faults
+    else:
+        faults = [f"{path}: none"]
+        assert config.settings.site
+    assert faults
+    assert all(fault.startswith(str(tmp_path)) for fault in faults)
+
+
+def load_a_ceiling(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "ceiling.yaml"
+    path.write_bytes(content)
+    faults: list[str] = []
+    try:
+        limits = load_limits(path, "line_a")
+    except ConfigError as error:
+        limits, faults = (), error.faults
+    assert all(fault.startswith(f"{path}:") for fault in faults)
+    assert all(limit.low < limit.high and limit.rate_per_second > 0 for limit in limits)
+
+
+def read_tags(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "tags.csv"
+    path.write_bytes(content)
+    faults = Faults()
+    rows = read_tag_list(path, faults)
+    assert all("address" in row.signal for row in rows)
+
+
+def recall_anything(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "control.json"
+    path.write_bytes(content)
+    memory = Memory(path)
+    kept = memory.recall("thickness")
+    assert kept is None or (isinstance(kept.target, Mode) and (kept.baseline is None or math.isfinite(kept.baseline)))
+    memory.keep("thickness", Remembered(baseline=1.0))
+    assert Memory(path).recall("thickness") == Remembered(baseline=1.0)
+
+
+def load_a_bundle(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / MANIFEST_FILE).write_bytes(content)
+    with pytest.raises(ModelRefused, match=re.escape(str(tmp_path))):
+        load_bundle(tmp_path)
+
+
+def saved_model() -> bytes:
+    """A process model as it stands on disk."""
+    model = ProcessModel((Port("l/a", "m/min"),), (Port("l/b", "mm"),), ((Channel(-0.2, 4.0, 9.0),),))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.json"
+        save_model(Artefact(model, (91.0,), (88.5,), "step test", "0" * 64), path)
+        return path.read_bytes()
+
+
+def load_a_process_model(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.json"
+    path.write_bytes(content)
+    said = str(path)
+    try:
+        model = load_model(path).model
+    except UnusableModel as refusal:
+        said = str(refusal)
+    else:
+        assert faults_of(model) == []
+    assert str(path) in said
+
+
+PLAIN = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=8)
+NESTED: st.SearchStrategy[Any] = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+)
+PROCESS_MODEL = saved_model()
+artefacts = st.builds(
+    lambda where, item: json.dumps(json.loads(PROCESS_MODEL) | {where: item}).encode(),
+    st.sampled_from(sorted(json.loads(PROCESS_MODEL))),
+    NESTED | st.sampled_from(("\ud800", [10**400], [[{"gain": 10**400}]])),
+)
+LIMITS = CEILING.read_bytes()
+TAGS = ",".join(COLUMNS).encode() + b"\npress/temperature,degC,float,0,400,1,false,ns=2;s=T,text\n"
+DEEP = b"[" * 5000
+
+test_blob, test_blob_long = tiers(decode_a_blob, blob=bent(BLOBS))
+test_envelope, test_envelope_long = tiers(decode_an_envelope, body=bent(ENVELOPES) | NESTED.map(msgpack.packb))
+test_answer, test_answer_long = tiers(decode_an_answer, body=bent(ANSWERS) | NESTED.map(orjson.dumps))
+test_line, test_line_long = tiers(load_a_line, short=40, long=4000, content=bent([EXAMPLE.read_bytes()]))
+test_ceiling, test_ceiling_long = tiers(load_a_ceiling, content=bent([LIMITS]))
+test_tags, test_tags_long = tiers(read_tags, content=bent([TAGS]))
+test_memory, test_memory_long = tiers(recall_anything, content=bent(REMEMBERED) | NESTED.map(orjson.dumps))
+test_bundle, test_bundle_long = tiers(load_a_bundle, content=bent([MANIFEST]) | NESTED.map(orjson.dumps))
+test_process_model, test_process_model_long = tiers(
+    load_a_process_model, content=bent([PROCESS_MODEL]) | artefacts | NESTED.map(orjson.dumps) | st.just(DEEP)
+)
