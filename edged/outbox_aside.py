@@ -154,16 +154,19 @@ def last_committed(path: Path) -> int | None:
 def _connect(path: Path) -> sqlite3.Connection | None:
     """A reading connection; when the first page is what is damaged, another one takes its place."""
     try:
-        connection = connect_read_only(path)
-        if _readable(connection):
-            return connection
-        connection.close()
-        if not _replace_first_page(path):
-            return None
-        connection = connect_read_only(path)
+        connection = _connect_if_readable(path)
+        if connection is None and _replace_first_page(path):
+            connection = _connect_if_readable(path)
+            if connection is None:
+                _restore_first_page(path)
     except (sqlite3.Error, OSError) as fault:
         log.warning("aside_unreadable", file=path.name, fault=str(fault))
         return None
+    return connection
+
+
+def _connect_if_readable(path: Path) -> sqlite3.Connection | None:
+    connection = connect_read_only(path)
     if _readable(connection):
         return connection
     connection.close()
@@ -171,8 +174,7 @@ def _connect(path: Path) -> sqlite3.Connection | None:
 
 
 def _readable(connection: sqlite3.Connection) -> bool:
-    names = {name for (name,) in _rows(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    return {"batch", "blob"} <= names
+    return _stream(connection) is not None
 
 
 def _replace_first_page(path: Path) -> bool:
@@ -195,6 +197,14 @@ def _replace_first_page(path: Path) -> bool:
         file.seek(0)
         file.write(page)
     return True
+
+
+def _restore_first_page(path: Path) -> None:
+    """It did not help: the file is kept as it was found."""
+    kept = path.with_name(path.name + FIRST_PAGE_SUFFIX)
+    with path.open("r+b") as file:
+        file.write(kept.read_bytes())
+    kept.unlink()
 
 
 def _stream(connection: sqlite3.Connection) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +115,24 @@ def put_aside(request: Request, fault: sqlite3.Error) -> None:
     log.error("outbox_set_aside", file=target.name, fault=str(fault))
 
 
+def remembered(path: Path) -> tuple[dict[str, int], dict[str, list[bytes]]]:
+    """When each source was last heard, and its marks, from a file that cannot be opened for writing now; empty if none.
+
+    Without the disk space for a shared-memory file the log beside it cannot be read: then what it held is not known.
+    """
+    for how in ("mode=ro", "immutable=1"):
+        try:
+            with closing(sqlite3.connect(f"file:{path}?{how}", uri=True)) as connection:
+                sources = dict(connection.execute("SELECT name, last_seen FROM source").fetchall())
+                marks: dict[str, list[bytes]] = {}
+                for source, packed in connection.execute("SELECT source, marks FROM mark ORDER BY source, number"):
+                    marks.setdefault(source, []).extend(msgpack.unpackb(packed))
+                return sources, marks
+        except sqlite3.Error as fault:
+            log.warning("outbox_not_readable", file=path.name, how=how, fault=str(fault))
+    return {}, {}
+
+
 def boot_identity() -> str:
     """Changes with every start of the machine; empty where the kernel does not tell."""
     return BOOT_IDENTITY.read_text(encoding="ascii").strip() if BOOT_IDENTITY.exists() else ""
@@ -154,42 +173,30 @@ def _check(connection: sqlite3.Connection, request: Request, expected_frames: in
 
 def _with_asides(request: Request, store: Store, state: StoredState, doubt: Doubtful | None) -> Opened:
     """Opens the old files that still drain; what is new among them is noted together with its gaps."""
-    noted = {aside.file: aside for aside in state.asides}
     files = asides_of(request.path)
-    found: list[tuple[Salvage, Aside]] = []
-    new: list[StoredAside] = []
-    gaps: list[Gap] = []
-    for file in files:
-        if file.name in noted and noted[file.name].drained:
-            continue
-        readable = salvage(file)
-        if readable is not None:
-            found.append(readable)
-            stream = readable[0].stream
-        else:
-            stream = ""
-            gaps.append(Gap(GAP_SOURCE, request.oldest, request.now, DAMAGED))
-        if file.name not in noted:
-            new.append(StoredAside(file.name, stream, drained=readable is None))
-    if doubt is not None and found:
-        last = last_committed(files[-1]) or request.oldest
-        gaps.append(Gap(GAP_SOURCE, last, request.now, DAMAGED, stream=found[-1][0].stream))
-    if new:
-        sources = {name: seen for known, _ in found for name, seen in known.sources.items()}
-        piece = EventPiece(gaps, encode_events(gaps), "", ())
-        store.adopt(new, sources, piece, request.now)
-        state = store.load()
-    _forget_oldest([file for file in files if file.name in noted and noted[file.name].drained])
-    return Opened(store, state, _still_draining(found))
-
-
-def _still_draining(found: Sequence[tuple[Salvage, Aside]]) -> list[tuple[Salvage, Aside]]:
-    """Without those that a later file, itself set aside since, remembers as drained."""
-    drained = {name for known, _ in found for name in known.drained}
-    for known, aside in found:
+    noted = {aside.file: aside.drained for aside in state.asides}
+    readable = [found for file in files if not noted.get(file.name) and (found := salvage(file)) is not None]
+    drained = {name for name, done in noted.items() if done} | {name for known, _ in readable for name in known.drained}
+    draining = [(known, aside) for known, aside in readable if known.file not in drained]
+    for known, aside in readable:
         if known.file in drained:
             aside.close()
-    return [(known, aside) for known, aside in found if known.file not in drained]
+    streams = {known.file: known.stream for known, _ in readable}
+    new = [file.name for file in files if file.name not in noted]
+    if new:
+        lost = [name for name in new if name not in streams]
+        gaps = [Gap(GAP_SOURCE, request.oldest, request.now, DAMAGED) for _ in lost]
+        if doubt is not None and draining:
+            known, _ = draining[-1]
+            last = last_committed(request.path.with_name(known.file)) or request.oldest
+            gaps.append(Gap(GAP_SOURCE, last, request.now, DAMAGED, stream=known.stream))
+        done = drained.union(lost)
+        sources = {name: seen for known, _ in readable for name, seen in known.sources.items()}
+        notes = [StoredAside(name, streams.get(name, ""), name in done) for name in new]
+        store.adopt(notes, sources, EventPiece(gaps, encode_events(gaps), "", ()), request.now)
+        state = store.load()
+    _forget_oldest([file for file in files if file.name in drained])
+    return Opened(store, state, draining)
 
 
 def _forget_oldest(drained: Sequence[Path]) -> None:

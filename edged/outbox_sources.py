@@ -24,8 +24,8 @@ class Sources:
     def note(self, pieces: Iterable[Piece], events: Iterable[EventPiece]) -> None:
         """These have become durable."""
         for piece in pieces:
-            if piece.samples:
-                self._last_seen[piece.source] = piece.samples[-1].receive_time
+            if (heard := piece.last_heard) is not None:
+                self._last_seen[piece.source] = heard
             self._note_marks(piece.source, piece.marks)
         for event_piece in events:
             self._note_marks(event_piece.source, event_piece.marks)

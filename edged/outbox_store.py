@@ -239,7 +239,7 @@ class Store:
         self._connection.executemany("INSERT OR REPLACE INTO lane VALUES (?, ?)", changed)
 
     def _write_sources(self, work: Transaction) -> dict[str, list[bytes]]:
-        seen = {piece.source: piece.samples[-1].receive_time for piece in work.pieces if piece.samples}
+        seen = {piece.source: heard for piece in work.pieces if (heard := piece.last_heard) is not None}
         self._connection.executemany("INSERT OR REPLACE INTO source VALUES (?, ?)", seen.items())
         marks: dict[str, list[bytes]] = {}
         for source, added in [(p.source, p.marks) for p in work.pieces] + [(p.source, p.marks) for p in work.events]:

@@ -17,6 +17,11 @@ class Piece(NamedTuple):
     samples: Sequence[Sample]
     marks: Sequence[bytes]
 
+    @property
+    def last_heard(self) -> int | None:
+        """Receive time of the last sample with a value: that a source is away is not heard from the source."""
+        return next((sample.receive_time for sample in reversed(self.samples) if sample.value is not None), None)
+
 
 class EventPiece(NamedTuple):
     """What one `record` brought, encoded already."""

@@ -12,7 +12,7 @@ from edged.clock import Clock
 from edged.intervals import IntervalSet
 from edged.log import get_logger
 from edged.outbox_group import Durable, Group, Losses, gaps_of
-from edged.outbox_open import Request, disk_trouble, open_outbox, put_aside
+from edged.outbox_open import Request, disk_trouble, open_outbox, put_aside, remembered
 from edged.outbox_retention import Retention
 from edged.outbox_schema import new_stream
 from edged.outbox_shelf import Shelf, Volume
@@ -78,6 +78,7 @@ class Writer:
             await self._open()
         except (sqlite3.Error, OSError) as fault:
             self._degrade(str(fault))
+            self.sources.load(*await self.shelf.run(remembered, self._path))
             self._filling.set()
         writer = start_task("outbox-writer", self._write())
         writer.add_done_callback(self._ended)

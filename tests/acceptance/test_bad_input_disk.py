@@ -156,9 +156,6 @@ def test_a_start_on_a_full_disk(line: LineStack, config: Path) -> None:
     assert "Traceback" not in line.processes["edged"].log.read_text(encoding="utf-8")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an outbox that cannot be opened at start forgets when each source was last seen"
-)
 def test_the_time_before_a_start_on_a_full_disk_is_told(line: LineStack) -> None:
     found = check(line.journal, line.hub_data / "hub.db", line.node)
     assert (found.lost, found.duplicated, found.invented) == (0, 0, 0), found.examples[:5]
