@@ -229,6 +229,19 @@ COUPLED = Case(
 )
 """Hotter glass flows faster (1.4 %/K) and so leaves thicker; a faster belt leaves it less time to cool."""
 
+COLD_END = replace(
+    COUPLED,
+    name="cold-end",
+    period=20.0,
+    outputs=(COUPLED.outputs[0], replace(COUPLED.outputs[1], signal="line/inspection/thickness")),
+    paths=(
+        COUPLED.paths[0],
+        (Path(0.045, 1293.0, 480.0, 360.0), Path(-0.04, 90.0, 1.0, 1.0)),
+    ),
+    substeps=20,
+)
+"""The same line, its thickness known only behind the lehr: 150 m at 100 m/min."""
+
 
 def mirrored(case: Case) -> Case:
     """The case with every step and load the other way: for tuning, so that not even the scripts are the same."""

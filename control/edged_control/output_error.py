@@ -49,7 +49,7 @@ class OutputError:
         smallest_lag: float,
     ) -> None:
         self._period, self._output = period, output
-        self._time = np.arange(len(output)) * period
+        self._time: Array = np.arange(len(output), dtype=np.float64) * period
         self._size = 2 * len(output)
         moves = np.diff(inputs, axis=0, prepend=inputs[:1])
         self._moves: list[Spectrum] = [np.fft.rfft(column, self._size) for column in moves.T]
@@ -165,7 +165,7 @@ class OutputError:
         """The answer to each input with a gain of 1: its moves, each followed by the step response."""
         answers = []
         for moves, (dead_time, lag, second_lag) in zip(self._moves, shapes.tolist(), strict=True):
-            response: Spectrum = np.fft.rfft(_step_response(self._time, dead_time, lag, second_lag), self._size)
+            response = np.fft.rfft(_step_response(self._time, dead_time, lag, second_lag), self._size)
             answers.append(np.fft.irfft(moves * response, self._size))
         return np.column_stack(answers)[: len(self._time)]
 
