@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench.processes import StackFailed, free_port, wait_until
+from bench.processes import StackFailed, descendants, free_port, wait_until
 
 PROGRAMS = Path("/usr/lib/postgresql")
 USER = "edged"
@@ -92,6 +92,10 @@ class PostgresServer:
         """The postmaster, parent of every server process."""
         assert self._process is not None
         return self._process.pid
+
+    def children(self) -> list[int]:
+        """The server processes, one per connection and some for itself."""
+        return descendants(self.pid)
 
     def start(self) -> None:
         """Returns when it accepts connections, recovery after a crash included."""

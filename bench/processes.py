@@ -201,6 +201,11 @@ def write_mosquitto_config(folder: Path, port: int) -> Path:
     return config
 
 
+def descendants(pid: int) -> list[int]:
+    """The living children of a process and theirs."""
+    return _tree(pid)[1:]
+
+
 def _tree(root: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():

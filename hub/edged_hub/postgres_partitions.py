@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from edged.log import get_logger
-from edged_hub.postgres_rows import DAY_NANOSECONDS
+from edged_hub.postgres_rows import DAY_NANOSECONDS, NO_DAY
 from edged_hub.postgres_schema import SCHEMA_LOCK, Slicing, statement
 
 DAYS_AHEAD = 2
@@ -24,9 +24,10 @@ log = get_logger("hub.database")
 class Partitions:
     """Knows which days need no more work. A day whose rows are in `sample_rows_other` already stays there."""
 
-    def __init__(self, slicing: Slicing) -> None:
+    def __init__(self, slicing: Slicing, limit: int = MAX_PARTITIONS) -> None:
         self._slicing = slicing
-        self._known: set[int] = {-1}
+        self._limit = limit
+        self._known: set[int] = {NO_DAY}
         self._ahead_of = -1
 
     def wanted(self, days: Iterable[int], now: int) -> list[int]:
@@ -36,6 +37,11 @@ class Partitions:
         today = now // DAY_NANOSECONDS
         ahead = range(today, today + DAYS_AHEAD + 1) if today != self._ahead_of else ()
         return sorted({*days, *ahead} - self._known)
+
+    def forget(self) -> None:
+        """Looks again: another database may answer now."""
+        self._known = {NO_DAY}
+        self._ahead_of = -1
 
     async def make(self, connection: Any, days: Iterable[int], now: int) -> None:
         """Makes the partitions that are not there. Raises asyncpg.PostgresError."""
@@ -54,8 +60,8 @@ class Partitions:
         name = f"sample_rows_{_date(day):%Y%m%d}"
         if name in known:
             return
-        if len(known) >= MAX_PARTITIONS:
-            log.warning("partitions_used_up", limit=MAX_PARTITIONS, day=_date(day).isoformat())
+        if len(known) >= self._limit:
+            log.warning("partitions_used_up", limit=self._limit, day=_date(day).isoformat())
             return
         first = day * DAY_NANOSECONDS
         attach = statement("partition_attach").format(name=name, first=first, end=first + DAY_NANOSECONDS)

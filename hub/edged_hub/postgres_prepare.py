@@ -13,10 +13,10 @@ from edged.errors import DamagedRecord
 from edged.types import BatchKey, Lane, SeqRange
 from edged_cloud_sync.wire import STREAM_PATTERN, WireBatch
 from edged_hub.ledger import LaneKey
-from edged_hub.postgres_connect import CONNECT_SECONDS, Connections
+from edged_hub.postgres_connect import Connections
 from edged_hub.postgres_names import Names, Numbers
 from edged_hub.postgres_partitions import Partitions
-from edged_hub.postgres_rows import check_storable, days_of, newest_days, pack_samples, shown
+from edged_hub.postgres_rows import NO_DAY, check_storable, days_of, newest_days, pack_samples, shown
 from edged_hub.rows import DecodedBatch, decode
 
 MAX_PORTION_ROWS = 50_000
@@ -121,7 +121,7 @@ class Preparer:
         make = self._partitions.wanted({day for one in readable for day in _days(one)}, now)
         numbers = self._names.of(node)
         if make or not (lanes | offered <= numbers.lanes.keys() and paths <= numbers.signals.keys()):
-            async with self._connections.faults(), self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+            async with self._connections.borrowed(self._pool) as connection:
                 await self._names.learn_lanes(connection, node, lanes, register=True)
                 await self._names.learn_lanes(connection, node, offered, register=False)
                 await self._names.learn_signals(connection, node, paths)
@@ -186,7 +186,7 @@ def _pack(node: str, one: _Decoded, numbers: Numbers) -> Item:
 
 def _days(one: DecodedBatch) -> set[int]:
     days = days_of((one.first_time, one.last_time))
-    return days if len(days) == 1 and -1 not in days else days_of([sample.source_time for sample in one.samples])
+    return days if len(days) == 1 and NO_DAY not in days else days_of([sample.source_time for sample in one.samples])
 
 
 def _gap_rows(one: DecodedBatch, stream_id: int) -> Iterator[tuple[object, ...]]:

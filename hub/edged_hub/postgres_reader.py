@@ -10,7 +10,7 @@ import asyncpg
 from edged.columns import INT64_MAX
 from edged.intervals import IntervalSet
 from edged_hub.ledger import missing
-from edged_hub.postgres_connect import CONNECT_SECONDS, Connections
+from edged_hub.postgres_connect import Connections
 from edged_hub.postgres_rows import loaded_value
 from edged_hub.postgres_schema import statement
 from edged_hub.postgres_writer import ACCOUNTED, HELD
@@ -81,8 +81,8 @@ class PostgresReader:
         except StoreUnavailable as fault:
             if not isinstance(fault.__cause__, asyncpg.NumericValueOutOfRangeError):
                 raise
-            rows = await self._fetch("buckets_of_huge_values", ids, bucket_ns, period.start, period.end, limit)
-        return [Bucket(*row) for row in rows]
+            rows = await self._fetch("buckets_of_huge_numbers", ids, bucket_ns, period.start, period.end, limit)
+        return [Bucket(int(start), *statistics) for start, *statistics in rows]
 
     async def events(self, period: Period, limit: int, kind: str | None, node: str | None) -> Sequence[HeldEvent]:
         values = (period.start, period.end, limit, node)
@@ -131,10 +131,7 @@ class PostgresReader:
         )
 
     async def _fetch(self, name: str, *values: object, pool: Any = None) -> Sequence[Row]:
-        async with (
-            self._connections.faults(),
-            (pool or self._queries).acquire(timeout=CONNECT_SECONDS) as connection,
-        ):
+        async with self._connections.borrowed(pool or self._queries) as connection:
             rows: Sequence[Row] = await connection.fetch(statement(name), *values)
             return rows
 

@@ -23,6 +23,8 @@ COPY_TAIL = b"\xff\xff"
 DAY_NANOSECONDS = 24 * 3600 * NANOSECONDS_PER_SECOND
 LAST_DAY = 84_006
 """2200-01-01; later days, and those before 1970, have no partition of their own."""
+NO_DAY = -1
+"""Stands for all times without a partition of their own."""
 MAX_NAME_BYTES = 1024
 """An index entry has to fit on a third of a page."""
 MAX_SMALL = 2**15 - 1
@@ -59,15 +61,15 @@ def shown(text: str) -> str:
 
 
 def days_of(times: Sequence[int]) -> set[int]:
-    """The days since 1970 (UTC) of these times; days without a partition of their own count as one, -1."""
+    """The days since 1970 (UTC) of these times; all without a partition are NO_DAY."""
     first, last = min(times) // DAY_NANOSECONDS, max(times) // DAY_NANOSECONDS
     found = {first} if first == last else {time // DAY_NANOSECONDS for time in times}
-    return {day if 0 <= day < LAST_DAY else -1 for day in found}
+    return {day if 0 <= day < LAST_DAY else NO_DAY for day in found}
 
 
 def newest_days(samples: Sequence[Sample], days: set[int]) -> Mapping[str, tuple[int, int]]:
     """The first and last ns of the slice of time that holds the newest sample of each signal."""
-    if len(days) == 1 and -1 not in days:
+    if len(days) == 1 and NO_DAY not in days:
         return dict.fromkeys({sample.signal for sample in samples}, slice_of(samples[0].source_time))
     newest: dict[str, int] = {}
     for sample in samples:

@@ -13,9 +13,9 @@ from edged.log import get_logger
 from edged.supervise import start_task
 from edged.types import SeqRange
 from edged_cloud_sync.wire import Answer, WireBatch
-from edged_hub.postgres_connect import Connections, close_quietly
+from edged_hub.postgres_connect import DEFAULT_LIMITS, Connections, Limits, close_quietly
 from edged_hub.postgres_names import Names
-from edged_hub.postgres_partitions import Partitions
+from edged_hub.postgres_partitions import MAX_PARTITIONS, Partitions
 from edged_hub.postgres_prepare import Portion, Prepared, Preparer, portions
 from edged_hub.postgres_reader import PostgresReader
 from edged_hub.postgres_schema import prepare, statement
@@ -80,12 +80,19 @@ class PostgresStore:
         self._writing: asyncio.Task[list[Answer]] | None = None
 
     @classmethod
-    async def open(cls, database: Database, clock: Clock) -> Self:
+    async def open(
+        cls,
+        database: Database,
+        clock: Clock,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        max_partitions: int = MAX_PARTITIONS,
+    ) -> Self:
         """Connects, waiting a while for a database that is starting, and makes the tables of an empty one.
 
         Raises StoreUnavailable, WrongSchema.
         """
-        connections = Connections(database)
+        connections = Connections(database, limits)
         connection = await connections.connect_patiently(clock)
         try:
             async with connections.faults():
@@ -95,9 +102,9 @@ class PostgresStore:
         except BaseException:
             connection.terminate()
             raise
-        names, partitions = Names(), Partitions(slicing)
+        names, partitions = Names(), Partitions(slicing, max_partitions)
         pools = [await connections.pool(QUERY_CONNECTIONS), await connections.pool(SERVICE_CONNECTIONS)]
-        writer = PostgresWriter(connections, connection, names, clock)
+        writer = PostgresWriter(connections, connection, names, partitions, clock)
         return cls(connections, clock, pools, writer, Preparer(connections, pools[1], names, partitions, clock))
 
     async def ingest(self, node: str, batches: Sequence[WireBatch], offers: Sequence[SeqRange] = ()) -> Answer:
@@ -153,7 +160,7 @@ class PostgresStore:
         """See `Store.put_identity`."""
         values = (identity.kind.value, identity.name, identity.role.value)
         secret = (identity.salt, identity.hash, identity.created)
-        async with self._connections.faults(), self._service.acquire() as connection:
+        async with self._connections.borrowed(self._service) as connection:
             await connection.execute(statement("identity_put"), *values, *secret)
 
     async def identity(self, kind: IdentityKind, name: str) -> Identity | None:

@@ -15,8 +15,9 @@ from edged.log import get_logger
 from edged.types import BatchKey
 from edged_cloud_sync.wire import Answer, Refusal, WireBatch
 from edged_hub.ledger import LaneAccount, lacking
-from edged_hub.postgres_connect import WRITE_SECONDS, Connections
+from edged_hub.postgres_connect import CONFUSED, Connections
 from edged_hub.postgres_names import Names
+from edged_hub.postgres_partitions import Partitions
 from edged_hub.postgres_prepare import DamagedBatch, Prepared, ReadyBatch
 from edged_hub.postgres_rows import COPY_HEAD, COPY_TAIL, shown
 from edged_hub.postgres_schema import statement
@@ -58,10 +59,18 @@ class _Work:
 class PostgresWriter:
     """Whatever happens, an answer is given only after the commit of what it accepts."""
 
-    def __init__(self, connections: Connections, connection: Any, names: Names, clock: Clock) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        connection: Any,
+        names: Names,
+        partitions: Partitions,
+        clock: Clock,
+    ) -> None:
         self._connections = connections
         self._connection = connection
         self._names = names
+        self._partitions = partitions
         self._clock = clock
         self._accounts: dict[int, tuple[int, LaneAccount]] = {}
 
@@ -78,19 +87,24 @@ class PostgresWriter:
         """Closes the connection."""
         if not self._connection.is_closed():
             async with self._connections.faults():
-                await self._connection.close(timeout=WRITE_SECONDS)
+                await self._connection.close(timeout=self._connections.limits.connect_seconds)
 
     async def _in_time(self, group: Sequence[Prepared]) -> list[Answer]:
         if self._connection.is_closed():
             self._accounts.clear()
             self._names.forget()
+            self._partitions.forget()
             self._connection = await self._connections.connect()
             log.info("database_connected_again")
         if any(prepared.generation != self._names.generation for prepared in group):
             raise StoreUnavailable("the connection to the database was lost and is back: send it again")
-        deadline = asyncio.get_running_loop().call_later(WRITE_SECONDS, self._connection.terminate)
+        limit = self._connections.limits.write_seconds
+        deadline = asyncio.get_running_loop().call_later(limit, self._connection.terminate)
         try:
             return await self._transaction(group)
+        except CONFUSED:
+            self._connection.terminate()
+            raise
         finally:
             deadline.cancel()
 

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,17 +119,20 @@ async def running_hub(folder: Path, port: int = 0) -> AsyncIterator[RunningHub]:
 
 
 class HubProcess:
-    """`edged-hub run` as a process."""
+    """`edged-hub run` as a process; `arguments` are given to every command."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, arguments: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.arguments = ("--data", str(folder), *arguments)
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
+        self.log = folder.with_name(f"{folder.name}.log")
+        """What it says."""
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Returns when it answers /readyz."""
-        self._process = await command("run", "--data", str(self.folder), "--port", str(self.port))
+        self._process = await command("run", *self.arguments, "--port", str(self.port), log=self.log)
         async with aiohttp.ClientSession() as session:
             await until("the hub", lambda: _ready(session, self.url))
 
@@ -138,19 +141,19 @@ class HubProcess:
         assert self._process is not None
         if self._process.returncode is None:
             self._process.send_signal(number)
-        await self._process.communicate()
+        await self._process.wait()
         assert self._process.returncode is not None
         return self._process.returncode
 
     async def enroll(self, node: str = NODE) -> str:
         """The new secret of a node, from the command line."""
-        return await output("enroll", node, "--data", str(self.folder))
+        return await output("enroll", node, *self.arguments)
 
 
 @asynccontextmanager
-async def hub_process(folder: Path) -> AsyncIterator[HubProcess]:
+async def hub_process(folder: Path, *arguments: str) -> AsyncIterator[HubProcess]:
     """A hub as a process, gone on the way out."""
-    process = HubProcess(folder, free_port())
+    process = HubProcess(folder, free_port(), arguments)
     await process.start()
     try:
         yield process
@@ -158,11 +161,15 @@ async def hub_process(folder: Path) -> AsyncIterator[HubProcess]:
         await process.kill()
 
 
-async def command(*arguments: str) -> asyncio.subprocess.Process:
-    """`edged-hub` with these arguments."""
-    pipe = asyncio.subprocess.PIPE
+async def command(*arguments: str, log: Path | None = None) -> asyncio.subprocess.Process:
+    """`edged-hub` with these arguments; what it says goes into a file, or into pipes that the caller reads."""
     words = (sys.executable, "-m", "edged_hub", *arguments)
-    return await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe, env=dict(os.environ))
+    if log is None:
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe, env=dict(os.environ))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        return await asyncio.create_subprocess_exec(*words, stdout=file, stderr=file, env=dict(os.environ))
 
 
 async def output(*arguments: str) -> str:

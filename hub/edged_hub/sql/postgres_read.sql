@@ -35,8 +35,8 @@ FROM generate_series($2::bigint, $3::bigint, $4::bigint) AS start CROSS JOIN LAT
         SELECT CASE WHEN quality > 0 THEN value_number END AS value,
             CASE WHEN quality = 192 THEN 1.0::float8 ELSE 0.0::float8 END AS good
         FROM sample_rows
-        WHERE signal_id = ANY ($1::integer[])
-            AND source_time >= greatest(start, $5::bigint) AND source_time < least(start + $4, $6::bigint)) AS held
+        WHERE signal_id = ANY ($1::integer[]) AND source_time >= $5 AND source_time < $6
+            AND source_time >= start AND source_time < start + $4) AS held
     ) AS bucket
 WHERE samples > 0 ORDER BY start LIMIT $7;
 
@@ -48,9 +48,9 @@ SELECT source_time - ((source_time % $2) + $2) % $2 AS start,
 FROM sample_rows WHERE signal_id = ANY ($1::integer[]) AND source_time >= $3 AND source_time < $4
 GROUP BY start ORDER BY start LIMIT $5;
 
--- name: buckets_of_huge_values
--- The same where the sum of the values is beyond a double.
-SELECT source_time - ((source_time % $2) + $2) % $2 AS start,
+-- name: buckets_of_huge_numbers
+-- The same where the sum of the values is beyond a double, or an interval begins before all times.
+SELECT floor(source_time::numeric / $2) * $2 AS start,
     min(value_number) FILTER (WHERE quality > 0), (avg(value_number::numeric) FILTER (WHERE quality > 0))::float8,
     max(value_number) FILTER (WHERE quality > 0), count(*),
     avg(CASE WHEN quality = 192 THEN 1.0::float8 ELSE 0.0::float8 END)

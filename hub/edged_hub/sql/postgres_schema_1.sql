@@ -60,10 +60,10 @@ CREATE TABLE signals (
     signal text NOT NULL,
     unit text,
     newest_from bigint NOT NULL DEFAULT -9223372036854775808,
-    newest_until bigint NOT NULL DEFAULT -9223372036854775808,
+    newest_until bigint NOT NULL DEFAULT -1,
     UNIQUE (node, signal)
 );
-COMMENT ON COLUMN signals.newest_from IS 'the day that holds the newest sample, so that one partition is asked for it';
+COMMENT ON COLUMN signals.newest_from IS 'the day (or all before 1970) that holds the newest sample: one partition is asked for it';
 
 CREATE TABLE event_rows (
     stream_id integer NOT NULL,

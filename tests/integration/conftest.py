@@ -1,0 +1,34 @@
+"""Fixtures of the integration tests that take long to start: one PostgreSQL per test process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from bench.postgres_server import PostgresServer
+from edged_hub.settings import Database
+from tests.integration.postgres_server import postgres_server, schema_for
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server that stays as it is; a test that breaks one starts its own."""
+    with postgres_server() as started:
+        yield started
+
+
+@pytest.fixture
+async def database(postgres: PostgresServer, tmp_path: Path) -> Database:
+    """An empty schema."""
+    return await schema_for(postgres, tmp_path)
+
+
+@pytest.fixture
+async def look(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """Another client's connection to the same schema."""
+    opened = await asyncpg.connect(database.address)
+    yield opened
+    await opened.close()
