@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from asyncua import ua
-
 from edged.registry import SourceSetup
 from edged.types import NANOSECONDS_PER_SECOND, Quality, Sample, Signal
 from edged_connectors.south.opcua_options import NodeReference, OpcUaAddress, OpcUaOptions
-from edged_connectors.south.opcua_values import CONVERTERS, Converter, nanoseconds, quality_of
+from edged_connectors.south.opcua_values import CONVERTERS, Change, Converter, quality_of
 
 UNCHANGED_NANOSECONDS = 60 * NANOSECONDS_PER_SECOND
 """A value that is read, or reported first, and is older has not changed since: it is stamped when the server saw it."""
@@ -48,32 +46,30 @@ def items_of(setup: SourceSetup) -> tuple[Item, ...]:
     return tuple(found)
 
 
-def sample_of(path: str, convert: Converter, data: ua.DataValue, received: int) -> Sample:
-    """One data value as it came; a missing source time becomes the server's, else the receive time."""
-    status = data.StatusCode
-    variant = data.Value
-    value, reason = convert(variant.Value if variant is not None else None)
+def sample_of(path: str, convert: Converter, change: Change, received: int) -> Sample:
+    """One value as it came; a missing source time becomes the server's, else the receive time."""
+    _, raw, code, source, server = change
+    value, reason = convert(raw)
     quality = 192 if value is not None else 0
-    if status is not None and status.value:
-        quality, name = quality_of(status.value)
+    if code:
+        quality, name = quality_of(code)
         if quality == Quality.BAD or value is not None:
             reason = name
         if quality == Quality.BAD or value is None:
             quality, value = Quality.BAD, None
-    moment = data.SourceTimestamp or data.ServerTimestamp
-    source_time = nanoseconds(moment) if moment is not None else received
-    if source_time <= 0:
-        source_time = received
-    return _new_sample(Sample, (path, value, source_time, received, quality, reason))
+    if source is None:
+        source = received if server is None else server
+    if source <= 0:
+        source = received
+    return _new_sample(Sample, (path, value, source, received, quality, reason))
 
 
-def as_seen(sample: Sample, data: ua.DataValue) -> Sample:
+def as_seen(sample: Sample, change: Change) -> Sample:
     """The sample of a value that was looked up: when it is old, and the server's clock is right, it still holds."""
     received = sample.receive_time
-    server = data.ServerTimestamp
-    if server is None or received - sample.source_time <= UNCHANGED_NANOSECONDS:
+    seen = change.server_time
+    if seen is None or received - sample.source_time <= UNCHANGED_NANOSECONDS:
         return sample
-    seen = nanoseconds(server)
     if abs(received - seen) > UNCHANGED_NANOSECONDS:
         return sample
     return sample._replace(source_time=seen)

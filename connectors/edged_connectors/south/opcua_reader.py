@@ -9,6 +9,7 @@ from edged.ports import Reading, SignalStatus
 from edged.types import Quality, Sample
 from edged_connectors.south.opcua_items import Item, as_seen, sample_of
 from edged_connectors.south.opcua_session import Session
+from edged_connectors.south.opcua_values import change_of
 
 NAMESPACE_UNKNOWN = "namespace_unknown"
 RETRY_SECONDS = 60.0
@@ -30,12 +31,12 @@ async def look_up(session: Session, items: Sequence[Item], clock: Clock) -> list
     values = iter(await session.read([node for node in nodes if node is not None]))
     received = clock.now()
     samples = []
-    for item, node in zip(items, nodes, strict=True):
+    for handle, (item, node) in enumerate(zip(items, nodes, strict=True)):
         if node is None:
             samples.append(Sample(item.path, None, received, received, Quality.BAD, NAMESPACE_UNKNOWN))
         else:
-            data = next(values)
-            samples.append(as_seen(sample_of(item.path, item.convert, data, received), data))
+            change = change_of(handle, next(values))
+            samples.append(as_seen(sample_of(item.path, item.convert, change, received), change))
     return samples
 
 

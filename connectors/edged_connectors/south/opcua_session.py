@@ -6,24 +6,32 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from asyncua import Client, ua
 from asyncua.client.ua_client import UaClientState
+from asyncua.common.utils import Buffer
 from asyncua.crypto import security_policies
+from asyncua.ua.ua_binary import struct_from_binary
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 from cryptography import x509
 
 from edged.errors import AccessRefused, EdgedError, SourceLost, SourceUnreachable
 from edged.supervise import start_task
+from edged_connectors.south.opcua_decode import Published
 from edged_connectors.south.opcua_limits import OperationLimits, Service, limits_of
 from edged_connectors.south.opcua_options import NodeReference, OpcUaOptions, SecurityPolicy
+from edged_connectors.south.opcua_publish import Publisher
+from edged_connectors.south.opcua_refusals import certificate_advice, refusal
 
 SOCKET_SECONDS = 3.0
 HELLO_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 SESSION_SECONDS = 60.0
 """The server frees a session that we could not close after so long: small controllers have ten of them."""
+NO_TIMEOUT = 0.0
+"""A publish request waits for the next notification; the runner's watchdog knows when that is too long."""
 RENEW_SHARE = 0.75
 """Of a security token's lifetime (OPC UA part 4, 5.5.2)."""
 
@@ -35,34 +43,6 @@ LIMIT_NODES = {
     Service.MONITOR: ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
     Service.BROWSE: ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse,
 }
-REFUSALS = frozenset(
-    {
-        ua.StatusCodes.BadUserAccessDenied,
-        ua.StatusCodes.BadIdentityTokenInvalid,
-        ua.StatusCodes.BadIdentityTokenRejected,
-        ua.StatusCodes.BadUserSignatureInvalid,
-        ua.StatusCodes.BadApplicationSignatureInvalid,
-        ua.StatusCodes.BadSecurityChecksFailed,
-        ua.StatusCodes.BadSecurityPolicyRejected,
-        ua.StatusCodes.BadSecurityModeRejected,
-        ua.StatusCodes.BadSecurityModeInsufficient,
-        ua.StatusCodes.BadCertificateInvalid,
-        ua.StatusCodes.BadCertificateUntrusted,
-        ua.StatusCodes.BadCertificateTimeInvalid,
-        ua.StatusCodes.BadCertificateUriInvalid,
-        ua.StatusCodes.BadCertificateUseNotAllowed,
-        ua.StatusCodes.BadCertificateChainIncomplete,
-        ua.StatusCodes.BadCertificateRevoked,
-    }
-)
-USER_REFUSALS = frozenset(
-    {
-        ua.StatusCodes.BadUserAccessDenied,
-        ua.StatusCodes.BadIdentityTokenInvalid,
-        ua.StatusCodes.BadIdentityTokenRejected,
-        ua.StatusCodes.BadUserSignatureInvalid,
-    }
-)
 
 
 class Session:
@@ -77,6 +57,7 @@ class Session:
         idle = max(SESSION_SECONDS, 3 * options.polling_milliseconds / 1000)
         self._client.session_timeout = round(idle * 1000)
         self._keeper: asyncio.Task[None] | None = None
+        self._publishing: asyncio.Task[None] | None = None
         self._namespaces: dict[str, int] = {}
         self.limits: OperationLimits = limits_of(options.endpoint)
         self.limits.override(options.items_per_call)
@@ -88,7 +69,7 @@ class Session:
             await self._connect()
             await self._activate()
         except UaStatusCodeError as fault:
-            raise self._refused(fault) from fault
+            raise refusal(self._options, fault) from fault
         except TimeoutError as fault:
             raise SourceUnreachable(f"{self._options.endpoint} did not answer in time") from fault
         except OSError as fault:
@@ -116,13 +97,19 @@ class Session:
         results = await self._client.uaclient.write_attributes([node], [value])
         return results[0]
 
-    async def subscribe(self, parameters: ua.CreateSubscriptionParameters, callback: Callable[[Any], Any]) -> int:
-        """Creates a subscription whose every publish result goes to `callback`; returns its id."""
+    async def subscribe(self, parameters: ua.CreateSubscriptionParameters, deliver: Callable[[Published], None]) -> int:
+        """Creates the session's subscription, whose every publish response goes to `deliver`; returns its id."""
+        request = ua.CreateSubscriptionRequest()
+        request.Parameters = parameters
         try:
-            result = await self._client.uaclient.create_subscription(parameters, callback)
+            response = struct_from_binary(ua.CreateSubscriptionResponse, await self._send(request))
+            response.ResponseHeader.ServiceResult.check()
         except (UaError, OSError) as fault:
             raise SourceLost(f"{self._options.endpoint}: no subscription: {_sentence(fault)}") from fault
-        return int(result.SubscriptionId)
+        subscription = int(response.Parameters.SubscriptionId)
+        publisher = Publisher(subscription, partial(self._send, timeout_seconds=NO_TIMEOUT), deliver)
+        self._publishing = start_task(f"opcua:{self._options.endpoint}:publish", self._publish(publisher))
+        return subscription
 
     async def monitor(self, subscription: int, requests: Sequence[ua.MonitoredItemCreateRequest]) -> list[Any]:
         """Adds monitored items; a result with its own status for each."""
@@ -163,9 +150,11 @@ class Session:
 
     async def close(self) -> None:
         """CloseSession with its subscriptions, then the channel, then the socket; bounded, never raises."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
+        tasks = {task for task in (self._publishing, self._keeper) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         with suppress(UaError, OSError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._client.close_session()
@@ -199,7 +188,7 @@ class Session:
         except (ConnectionError, TimeoutError) as fault:
             if self._options.security_policy is SecurityPolicy.NONE:
                 raise
-            raise AccessRefused(self._certificate_advice("it does not answer our secured request")) from fault
+            raise AccessRefused(certificate_advice(self._options, "it does not answer our secured request")) from fault
 
     async def _activate(self) -> None:
         password = None
@@ -243,27 +232,26 @@ class Session:
             self._on_lost(SourceLost(f"{self._options.endpoint} did not renew the channel: {_sentence(fault)}"))
         self._on_lost(SourceLost(f"{self._options.endpoint} closed the connection"))
 
+    async def _send(self, request: Any, timeout_seconds: float | None = None) -> Buffer:
+        """The body of the response. Raises UaError or OSError."""
+        protocol = self._client.uaclient.protocol
+        if protocol is None:
+            raise ConnectionError("the connection is closed")
+        return await protocol.send_request(request, timeout_seconds)
+
+    async def _publish(self, publisher: Publisher) -> None:
+        try:
+            await publisher.run()
+        except SourceLost as fault:
+            self._on_lost(SourceLost(f"{self._options.endpoint}: {fault}"))
+        except OSError:
+            self._on_lost(SourceLost(f"{self._options.endpoint} closed the connection"))
+
     async def _split(self, service: Service, operations: Sequence[Any], call: Any) -> list[Any]:
         try:
             return await self.limits.split(service, operations, call)
         except (UaError, OSError) as fault:
             raise SourceLost(f"{self._options.endpoint}: {service} failed: {_sentence(fault)}") from fault
-
-    def _refused(self, fault: UaStatusCodeError) -> EdgedError:
-        name = type(fault).__name__
-        if fault.code in USER_REFUSALS:
-            who = f"user {self._options.username}" if self._options.username else "anonymous users"
-            return AccessRefused(f"{self._options.endpoint} refuses {who} ({name}): check username and password")
-        if fault.code in REFUSALS:
-            return AccessRefused(self._certificate_advice(name))
-        return SourceUnreachable(f"{self._options.endpoint}: {name}")
-
-    def _certificate_advice(self, said: str) -> str:
-        return (
-            f"{self._options.endpoint} refuses our certificate or security policy ({said}): "
-            f"trust {self._options.certificate} on the server, "
-            f"and check that {self._options.server_certificate} is the server's own"
-        )
 
 
 def quiet_library() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from asyncua import ua
 
@@ -15,11 +14,12 @@ from edged.ports import SignalStatus
 from edged.supervise import start_task
 from edged.types import Gap, Sample
 from edged_connectors.south.inbox import Inbox
+from edged_connectors.south.opcua_decode import Published
 from edged_connectors.south.opcua_items import Item, as_seen, sample_of
 from edged_connectors.south.opcua_options import OpcUaOptions
 from edged_connectors.south.opcua_reader import NAMESPACE_UNKNOWN, RETRY_SECONDS
 from edged_connectors.south.opcua_session import Session
-from edged_connectors.south.opcua_values import overflowed
+from edged_connectors.south.opcua_values import Change, overflowed
 
 HEARTBEAT_NODE = ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime)
 HEARTBEAT_SAMPLING_MILLISECONDS = 1000.0
@@ -105,20 +105,16 @@ class Subscription:
         except SourceLost as fault:
             self._inbox.fail(fault)
 
-    def _published(self, result: Any) -> None:
+    def _published(self, published: Published) -> None:
         """Takes one publish response: data, a keep-alive, or the end of the subscription."""
-        message = result.NotificationMessage
-        notifications = message.NotificationData
         received = self._clock.now()
-        if notifications:
-            self._check_sequence(message.SequenceNumber, received)
-            for notification in notifications:
-                if isinstance(notification, ua.DataChangeNotification):
-                    self._take(notification.MonitoredItems, received)
-                elif isinstance(notification, ua.StatusChangeNotification):
-                    self._inbox.fail(SourceLost(f"the server ended the subscription: {notification.Status.name}"))
-        else:
+        if published.keep_alive:
             self._inbox.put(())
+        else:
+            self._check_sequence(published.sequence, received)
+            self._take(published.changes, received)
+        if published.ended:
+            self._inbox.fail(SourceLost(f"the server ended the subscription: {published.ended}"))
         self._last_notification = received
 
     def _check_sequence(self, sequence: int, received: int) -> None:
@@ -126,37 +122,27 @@ class Subscription:
         if last is not None and sequence not in (last + 1, 1):
             self._inbox.tell(Gap(self._source, self._last_notification, received, NOTIFICATION_LOST))
 
-    def _take(self, changes: Sequence[Any], received: int) -> None:
-        if self._awaited:
-            self._inbox.put(self._first_samples(changes, received))
-            return
-        targets, samples, overflow = self._targets, [], False
+    def _take(self, changes: Sequence[Change], received: int) -> None:
+        targets, awaited, samples, overflow = self._targets, self._awaited, [], False
         for change in changes:
-            handle, data = change.ClientHandle, change.Value
+            handle, _, code, _, _ = change
             if handle >= len(targets):
                 continue
             path, convert = targets[handle]
-            samples.append(sample_of(path, convert, data, received))
-            if data.StatusCode is not None and data.StatusCode.value and overflowed(data.StatusCode.value):
+            sample = sample_of(path, convert, change, received)
+            if code and overflowed(code):
                 overflow = True
+            if awaited and handle in awaited:
+                sample = self._first(sample, change)
+            samples.append(sample)
         if overflow:
             self._inbox.tell(Gap(self._source, self._last_notification, received, SERVER_QUEUE_OVERFLOW))
         self._inbox.put(samples)
 
-    def _first_samples(self, changes: Sequence[Any], received: int) -> list[Sample]:
-        """The same while first values are due: an item's first value is what it was before we came."""
-        samples = []
-        for change in changes:
-            handle, data = change.ClientHandle, change.Value
-            if handle >= len(self._targets):
-                continue
-            path, convert = self._targets[handle]
-            sample = sample_of(path, convert, data, received)
-            if handle in self._awaited:
-                self._awaited.discard(handle)
-                sample = as_seen(sample, data)
-            samples.append(sample)
-        return samples
+    def _first(self, sample: Sample, change: Change) -> Sample:
+        """An item's first value is what it was before we came."""
+        self._awaited.discard(change.handle)
+        return as_seen(sample, change)
 
 
 def _request(

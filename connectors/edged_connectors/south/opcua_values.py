@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from asyncua import ua
 from asyncua.ua import status_codes
@@ -29,6 +29,23 @@ NANOSECONDS_PER_MICROSECOND = 1_000
 
 Converter: TypeAlias = Callable[[Any], tuple[Value | None, str]]
 """A raw value as the declared type, or None and the reason."""
+
+
+class Change(NamedTuple):
+    """A data value of the monitored item with that handle: raw value, status code, times in ns UTC."""
+
+    handle: int
+    raw: Any
+    code: int
+    source_time: int | None
+    server_time: int | None
+
+
+def change_of(handle: int, data: ua.DataValue) -> Change:
+    """What the library decoded."""
+    code = data.StatusCode.value if data.StatusCode is not None else 0
+    raw = data.Value.Value if data.Value is not None else None
+    return Change(handle, raw, code, _time_of(data.SourceTimestamp), _time_of(data.ServerTimestamp))
 
 
 def nanoseconds(moment: datetime) -> int:
@@ -86,6 +103,10 @@ CONVERTERS: dict[ValueType, Converter] = {
     ValueType.BOOL: to_bool,
     ValueType.STRING: to_string,
 }
+
+
+def _time_of(moment: datetime | None) -> int | None:
+    return None if moment is None else nanoseconds(moment)
 
 
 def _absent(raw: Any) -> tuple[None, str]:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from asyncua import ua
+from asyncua.ua.ua_binary import struct_to_binary
 
 from edged.clock import VirtualClock
 from edged.errors import SourceLost
 from edged.ports import Reading
 from edged.types import NANOSECONDS_PER_SECOND, Gap, Quality, Signal
 from edged_connectors.south.inbox import Inbox
+from edged_connectors.south.opcua_decode import Published, decode
 from edged_connectors.south.opcua_items import Item
 from edged_connectors.south.opcua_options import NodeReference, OpcUaOptions
 from edged_connectors.south.opcua_reader import RETRY_SECONDS
@@ -39,11 +41,11 @@ class ScriptedSession(Session):
         self.namespaces: dict[str, int] = {"urn:plc": 4}
         self.requested: list[ua.MonitoredItemCreateRequest] = []
         self.parameters: Any = None
-        self.publish: Callable[[Any], Any] = lambda _: None
+        self.deliver: Callable[[Published], None] = lambda _: None
         self.gone = False
 
-    async def subscribe(self, parameters: Any, callback: Callable[[Any], Any]) -> int:
-        self.parameters, self.publish = parameters, callback
+    async def subscribe(self, parameters: Any, deliver: Callable[[Published], None]) -> int:
+        self.parameters, self.deliver = parameters, deliver
         return 7
 
     async def monitor(self, subscription: int, requests: Sequence[Any]) -> list[Any]:
@@ -84,11 +86,12 @@ class Bench:
 
     def publish(self, *notifications: Any, skip: int = 0) -> None:
         self._sequence += 1 + skip
-        self.session.publish(
-            ua.PublishResult(
-                7, NotificationMessage=ua.NotificationMessage(self._sequence, NotificationData=notifications)
-            )
-        )
+        message = ua.NotificationMessage(self._sequence, NotificationData=list(notifications))
+        self.respond(ua.PublishResult(7, NotificationMessage=message))
+
+    def respond(self, result: ua.PublishResult) -> None:
+        """The result, as the server sends it."""
+        self.session.deliver(decode(struct_to_binary(ua.PublishResponse(Parameters=result))))
 
     def publish_changes(self, *changes: Any, skip: int = 0) -> None:
         self.publish(ua.DataChangeNotification(list(changes)), skip=skip)
@@ -131,7 +134,7 @@ async def test_heartbeats_and_keep_alives_are_signs_of_life(bench: Bench) -> Non
     await bench.started()
     bench.publish_changes(bench.change(HEARTBEAT, 1.0))
     assert await bench.inbox.take() == Reading((), [])
-    bench.session.publish(ua.PublishResult(7))
+    bench.respond(ua.PublishResult(7))
     assert await bench.inbox.take() == Reading((), [])
 
 

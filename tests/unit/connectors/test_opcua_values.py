@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edged.types import NANOSECONDS_PER_SECOND, Quality, Sample, ValueType
 from edged_connectors.south.opcua_items import as_seen, sample_of
-from edged_connectors.south.opcua_values import CONVERTERS, nanoseconds, overflowed, quality_of
+from edged_connectors.south.opcua_values import CONVERTERS, Change, change_of, nanoseconds, overflowed, quality_of
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
 RECEIVED = nanoseconds(NOW)
@@ -25,10 +25,10 @@ def data(
     source: datetime | None = NOW,
     server: datetime | None = NOW,
     kind: ua.VariantType | None = None,
-) -> ua.DataValue:
-    return ua.DataValue(
-        ua.Variant(value, kind), StatusCode=ua.StatusCode(code), SourceTimestamp=source, ServerTimestamp=server
-    )
+) -> Change:
+    value = ua.Variant(value, kind)
+    data_value = ua.DataValue(value, StatusCode=ua.StatusCode(code), SourceTimestamp=source, ServerTimestamp=server)
+    return change_of(0, data_value)
 
 
 def convert(kind: ValueType, value: object, code: int = 0) -> Sample:
@@ -79,7 +79,7 @@ def test_what_is_not_a_number_never_travels(raw: float) -> None:
 
 
 def test_an_empty_value_is_bad() -> None:
-    sample = sample_of("s", CONVERTERS[ValueType.FLOAT], ua.DataValue(), RECEIVED)
+    sample = sample_of("s", CONVERTERS[ValueType.FLOAT], change_of(0, ua.DataValue()), RECEIVED)
     assert (sample.value, sample.quality, sample.reason) == (None, Quality.BAD, "no_value")
     assert sample.source_time == RECEIVED
 
