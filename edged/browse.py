@@ -40,7 +40,7 @@ class _CommandLine:
 def browse(
     name: str, endpoint: str, pairs: Sequence[str] = (), *, kinds: Mapping[str, ConnectorKind] | None = None
 ) -> str:
-    """A device and its signals, as they stand below `sources`. Raises ConfigError, CannotBrowse, what the kind raises."""
+    """A device's signals as they stand below `sources`. Raises ConfigError, CannotBrowse, and what the kind raises."""
     installed = connector_kinds() if kinds is None else kinds
     if name not in installed:
         known = ", ".join(sorted(installed))
