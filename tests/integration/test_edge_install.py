@@ -1,0 +1,98 @@
+"""What one edge box gets: the locked libraries and the wheel, without those of hub, simulator and training."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bench.processes import Process, fetch, free_port, wait_until
+from edged.settings import HttpSettings
+
+INSTALL_SECONDS = 300
+NO_INDEX = ("Could not find a version", "No matching distribution", "NewConnectionError", "Name or service not known")
+FOREIGN = ("amqtt", "asyncpg", "sklearn", "skl2onnx", "pytest")
+MOST_MEGABYTES = 350
+
+pytestmark = pytest.mark.timeout(INSTALL_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of a fresh environment, installed as Dockerfile and how-to say."""
+    project = Path(__file__).resolve().parents[2]
+    folder = tmp_path_factory.mktemp("edge")
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    pip = [str(folder / "venv" / "bin" / "pip"), "install", "--quiet", "--no-cache-dir"]
+    locked = run(*pip, "--require-hashes", "-r", str(project / "requirements" / "edge.lock"))
+    if locked.returncode and any(sign in locked.stderr for sign in NO_INDEX) and not os.environ.get("CI"):
+        pytest.skip("no package index is at hand")
+    assert locked.returncode == 0, locked.stderr
+    own = run(*pip, "--no-deps", "--no-build-isolation", str(project))
+    assert own.returncode == 0, own.stderr
+    return folder / "venv" / "bin"
+
+
+def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """A command outside the checkout's import path."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return subprocess.run([*words], env=environment, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_the_example_is_sound_without_other_libraries(edge: Path, project: Path) -> None:
+    assert run(str(edge / "edged"), "--help").returncode == 0
+    checked = run(str(edge / "edged"), "check", "--tolerate-missing", str(project / "configs" / "line-a.yaml"))
+    assert checked.returncode == 0, checked.stderr
+    assert "ok: 3 sources" in checked.stdout
+
+
+def test_libraries_of_hub_simulator_and_training_are_not_there(edge: Path) -> None:
+    looked = "import importlib.util, sys; print([n for n in sys.argv[1:] if importlib.util.find_spec(n)])"
+    assert run(str(edge / "python"), "-c", looked, *FOREIGN).stdout.strip() == "[]"
+
+
+def test_the_daemon_runs_and_stops(edge: Path, project: Path, tmp_path: Path) -> None:
+    secret, port = tmp_path / "secret", free_port()
+    secret.write_text("none", encoding="utf-8")
+    secret.chmod(0o600)
+    environment = {
+        "PYTHONPATH": "",
+        "EDGED_DATA_DIRECTORY": str(tmp_path / "state"),
+        "EDGED_HTTP_PORT": str(port),
+        "EDGED_HUB_SECRET": str(secret),
+    } | {f"EDGED_{name}_PORT": str(free_port()) for name in ("OPCUA", "MODBUS", "MQTT")}
+    command = [str(edge / "edged"), "run", str(project / "configs" / "line-a.yaml")]
+    daemon = Process("edged", command, tmp_path, environment=environment)
+    try:
+        wait_until("healthz", lambda: fetch(f"http://127.0.0.1:{port}/healthz") is not None, daemon)
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait(20.0) == 0, daemon.tail()
+    finally:
+        daemon.stop()
+
+
+def test_it_stays_small(edge: Path) -> None:
+    files = [path for path in edge.parent.rglob("*") if path.is_file() and not path.is_symlink()]
+    megabytes = sum(path.stat().st_blocks * 512 for path in files) / 1e6
+    assert megabytes < MOST_MEGABYTES
+
+
+def test_the_image_is_built_the_same_way(project: Path) -> None:
+    text = (project / "Dockerfile").read_text(encoding="utf-8")
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert len(bases) == 2
+    assert set(bases) == {"python:3.11-slim-bookworm"}
+    assert "--require-hashes -r requirements/edge.lock" in text
+    assert "--no-deps --no-build-isolation ." in text
+    assert re.search(r"^USER (?!root)", text, re.MULTILINE)
+    assert f":{HttpSettings().port}/healthz" in text
+    (program,) = re.findall(r'^ENTRYPOINT \["(\S+)"\]', text, re.MULTILINE)
+    assert program in tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    ignored = (project / ".dockerignore").read_text(encoding="utf-8").split()
+    assert {".git", ".venv", "run", "node_modules"} <= set(ignored)
