@@ -30,6 +30,10 @@ from edged.types import NANOSECONDS_PER_SECOND, Lane
 
 ASIDE_MARK = ".damaged-"
 UUID_BYTES = 16
+MOST_NUMBERS = 1 << 40
+MOST_UNREAD = 1_000_000
+"""No lane gets to the first in a thousand years, and no damage makes so many batches unreadable as the second says:
+numbers beyond are damaged themselves, and looking for each of them would take for ever."""
 FIRST_PAGE_SUFFIX = ".page1"
 """The damaged first page of a file is kept under this suffix when another took its place."""
 
@@ -41,7 +45,10 @@ log = get_logger("outbox")
 
 @dataclass(frozen=True, slots=True)
 class Salvage:
-    """What is known of a file that was set aside. `candidates` are the numbers that it holds or may hold."""
+    """What is known of a file that was set aside. `candidates` are the numbers that it holds or may hold.
+
+    When it is not `complete` it may have held more, and nobody can tell how many.
+    """
 
     file: str
     stream: str
@@ -49,6 +56,7 @@ class Salvage:
     sinks: Sequence[SinkRow]
     sources: Mapping[str, int]
     drained: Sequence[str] = field(default=())
+    complete: bool = True
 
 
 class Aside:
@@ -127,13 +135,15 @@ def salvage(path: Path) -> tuple[Salvage, Aside] | None:
     if stream is None:
         connection.close()
         return None
+    numbers = {lane: _numbers(connection, lane) for lane in LANES}
     found = Salvage(
         file=path.name,
         stream=stream,
-        candidates={lane: _candidates(connection, lane) for lane in LANES},
+        candidates={lane: known for lane, (known, _) in numbers.items()},
         sinks=_sinks(connection),
-        sources=dict(_rows(connection, "SELECT name, last_seen FROM source")),
+        sources=_sources(connection),
         drained=[name for (name,) in _rows(connection, "SELECT file FROM aside WHERE drained")],
+        complete=all(complete for _, complete in numbers.values()),
     )
     return found, Aside(path, stream, connection)
 
@@ -226,24 +236,44 @@ def _is_stream(name: object) -> bool:
         return False
 
 
-def _candidates(connection: sqlite3.Connection, lane: Lane) -> IntervalSet:
-    """The numbers in the table of batches; where it cannot be read, every number that could have stood there."""
-    query = "SELECT id FROM batch WHERE id BETWEEN ? AND ? ORDER BY id "
-    rows = ReadableRows(connection, query, lane_range(lane))
-    found = IntervalSet.of(seq_of(row_id) for (row_id,) in rows)
-    if rows.complete:
-        return found
-    upper = ReadableRows(connection, query + "DESC", lane_range(lane))
-    above = sorted(seq_of(row_id) for (row_id,) in upper)
-    head = max([0, *above, *(last for (last,) in _rows(connection, _HEAD, (LANE_CODES[lane],)))])
-    low, high = (found.last or 0) + 1, (above[0] if above else head + 1) - 1
-    found.update(IntervalSet.of(above))
-    if low <= high:
+def _numbers(connection: sqlite3.Connection, lane: Lane) -> tuple[IntervalSet, bool]:
+    """The numbers in the tables of batches and of blobs, and every one that can have stood where neither can be read.
+
+    The second is false when nobody can tell up to where the lane went.
+    """
+    found, low, high = IntervalSet(), 1, MOST_NUMBERS
+    for table in ("batch", "blob"):
+        query = f"SELECT id FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id "  # noqa: S608 - ours
+        rows = ReadableRows(connection, query, lane_range(lane))
+        lower = IntervalSet.of(seq_of(row_id) for (row_id,) in rows)
+        found.update(lower)
+        if rows.complete:
+            high = 0
+            continue
+        upper = IntervalSet.of(
+            sorted(seq_of(row_id) for (row_id,) in ReadableRows(connection, query + "DESC", lane_range(lane)))
+        )
+        found.update(upper)
+        low = max(low, (lower.last or 0) + 1)
+        high = min(high, (upper.first or MOST_NUMBERS + 1) - 1)
+    known = high < MOST_NUMBERS
+    if not known:
+        head = _head(connection, lane)
+        high, known = max(head, found.last or 0), head > 0
+    if known and low <= high < low + MOST_UNREAD:
         found.add(low, high)
-    return found
+    return found, known and high < low + MOST_UNREAD
 
 
-_HEAD = "SELECT head FROM lane WHERE code = ?"
+def _head(connection: sqlite3.Connection, lane: Lane) -> int:
+    """The last number given out; 0 when it cannot be read, or is too large to be believed."""
+    heads = _rows(connection, "SELECT head FROM lane WHERE code = ?", (LANE_CODES[lane],))
+    return max((head for (head,) in heads if isinstance(head, int) and 0 < head < MOST_NUMBERS), default=0)
+
+
+def _sources(connection: sqlite3.Connection) -> dict[str, int]:
+    rows = _rows(connection, "SELECT name, last_seen FROM source")
+    return {name: seen for name, seen in rows if isinstance(name, str) and isinstance(seen, int)}
 
 
 def _sinks(connection: sqlite3.Connection) -> list[SinkRow]:

@@ -157,7 +157,7 @@ def _open(request: Request, *, checked: bool) -> tuple[Store, StoredState]:
 def _check(connection: sqlite3.Connection, request: Request, expected_frames: int) -> None:
     """After an unclean stop: is the file whole? Raises sqlite3.DatabaseError, or Doubtful."""
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-    if meta.get("clean") == "1":
+    if meta.get("clean") == "1" and not expected_frames:
         return
     small = request.path.stat().st_size <= CHECK_WHOLE_FILE_BYTES
     for check in ["quick_check(1)"] if small else [f"quick_check({table})" for table in SMALL_TABLES]:
@@ -190,6 +190,8 @@ def _with_asides(request: Request, store: Store, state: StoredState, doubt: Doub
             known, _ = draining[-1]
             last = last_committed(request.path.with_name(known.file)) or request.oldest
             gaps.append(Gap(GAP_SOURCE, last, request.now, DAMAGED, stream=known.stream))
+        torn = [known for known, _ in draining if known.file in new and not known.complete]
+        gaps += [Gap(GAP_SOURCE, request.oldest, request.now, DAMAGED, stream=known.stream) for known in torn]
         done = drained.union(lost)
         sources = {name: seen for known, _ in readable for name, seen in known.sources.items()}
         notes = [StoredAside(name, streams.get(name, ""), name in done) for name in new]
