@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edged import __version__
 from edged.browse import browse, line_file
+from edged.cli_mpc import add_mpc
 from edged.cli_sparkplug import add_sparkplug_check
 from edged.config import LineConfig, load
 from edged.errors import ConfigError, EdgedError, MissingLibrary
@@ -137,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     outbox = add_command(commands, "outbox", "look into an outbox file without changing it", OUTBOX_EXAMPLE, None)
     _add_outbox(outbox.add_subparsers(title="commands", metavar="COMMAND", required=True))
 
+    add_mpc(commands)
     add_sparkplug_check(commands)
     return parser
 

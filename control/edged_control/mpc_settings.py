@@ -1,0 +1,134 @@
+"""What a configuration says of an MPC, the tuning rule that fills it in, and the controller that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from edged.settings import Finite, Seconds, Section, SignalName
+from edged_control.estimator import DisturbanceTuning
+from edged_control.horizon import OutputLimits
+from edged_control.model import Channel, ProcessModel
+from edged_control.mpc import InputLimits, Mpc, MpcTuning
+
+MOVE_SHARE, REFERENCE_SHARE, DISTURBANCE_LAG_SHARE, SETTLING_SHARE, HORIZON_SPANS = 0.1, 0.4, 0.5, 0.2, 2.5
+"""The rule that was tuned in `python -m bench control`: shares of dead time and lags together, and of the lags."""
+PERIODS_PER_SPAN = 25
+ROUND_DIGITS = 3
+
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class MpcOutputSettings(Section):
+    """One controlled output of an MPC."""
+
+    signal: SignalName
+    error_scale: Seconds = Field(description="an error that hurts as much as this much of any other output, its unit")
+    reference_seconds: NotNegative = Field(description="time constant towards the set-point; 0 is as fast as it goes")
+    disturbance_lag_seconds: NotNegative = Field(description="how slowly disturbances come in; 0 is at once")
+    disturbance_settling_seconds: Seconds = Field(description="in which time their estimate has caught up")
+    low: Finite | None = Field(default=None, description="left only where nothing else is left")
+    high: Finite | None = None
+
+
+class MpcInputSettings(Section):
+    """One manipulated input of an MPC; its limits are those of the gate."""
+
+    signal: SignalName
+    move_seconds: NotNegative = Field(description="over which time a step is spread where nothing presses")
+
+
+class MpcSettings(Section):
+    """A linear MPC on an identified model. Inputs and outputs are those of the artefact, in its order."""
+
+    kind: Literal["mpc"] = "mpc"
+    model: Path = Field(description="artefact of `edged mpc identify`, relative to this file")
+    horizon_seconds: Seconds
+    inputs: Annotated[tuple[MpcInputSettings, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[MpcOutputSettings, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _apart(self) -> MpcSettings:
+        names = [*(entry.signal for entry in self.inputs), *(output.signal for output in self.outputs)]
+        if len(set(names)) != len(names):
+            raise ValueError(f"every signal must be named once, got {', '.join(names)}")
+        return self
+
+
+def build(settings: MpcSettings, model: ProcessModel, limits: Sequence[InputLimits], period_seconds: float) -> Mpc:
+    """The controller. Raises UnusableModel."""
+    tuning = MpcTuning(
+        period_seconds=period_seconds,
+        horizon_seconds=settings.horizon_seconds,
+        error_scales=tuple(output.error_scale for output in settings.outputs),
+        move_seconds=tuple(entry.move_seconds for entry in settings.inputs),
+        reference_seconds=tuple(output.reference_seconds for output in settings.outputs),
+        disturbances=tuple(
+            DisturbanceTuning(output.disturbance_lag_seconds, output.disturbance_settling_seconds)
+            for output in settings.outputs
+        ),
+    )
+    bands = [_band(output.low, output.high) for output in settings.outputs]
+    return Mpc(model, tuning, limits, bands)
+
+
+def proposed(model: ProcessModel, path: Path, error_scales: Sequence[float]) -> MpcSettings:
+    """Settings by the tuning rule: each signal by the fastest path that it has."""
+    columns = list(zip(*model.channels, strict=True))
+    slowest = max(_span(_fastest(row)) for row in model.channels)
+    return MpcSettings(
+        model=path,
+        horizon_seconds=_rounded(max(HORIZON_SPANS * slowest, model.settling_seconds)),
+        inputs=tuple(
+            MpcInputSettings(
+                signal=_below_line(port.signal), move_seconds=_rounded(MOVE_SHARE * _span(_fastest(column)))
+            )
+            for port, column in zip(model.inputs, columns, strict=True)
+        ),
+        outputs=tuple(
+            MpcOutputSettings(
+                signal=_below_line(port.signal),
+                error_scale=scale,
+                reference_seconds=_rounded(REFERENCE_SHARE * _span(_fastest(row))),
+                disturbance_lag_seconds=_rounded(DISTURBANCE_LAG_SHARE * _lags(_fastest(row))),
+                disturbance_settling_seconds=_rounded(SETTLING_SHARE * _span(_fastest(row))),
+            )
+            for port, row, scale in zip(model.outputs, model.channels, error_scales, strict=True)
+        ),
+    )
+
+
+def proposed_period(model: ProcessModel) -> float:
+    """A period in seconds at which nothing of the fastest output is missed."""
+    return _rounded(min(_span(_fastest(row)) for row in model.channels) / PERIODS_PER_SPAN)
+
+
+def _fastest(channels: Sequence[Channel]) -> Channel:
+    moving = [channel for channel in channels if channel.gain]
+    return min(moving or channels, key=_span)
+
+
+def _span(channel: Channel) -> float:
+    return channel.dead_time_seconds + _lags(channel)
+
+
+def _lags(channel: Channel) -> float:
+    return channel.lag_seconds + channel.second_lag_seconds
+
+
+def _rounded(seconds: float) -> float:
+    return float(f"{seconds:.{ROUND_DIGITS}g}")
+
+
+def _below_line(signal: str) -> str:
+    """A configuration leaves out the line."""
+    line, _, rest = signal.partition("/")
+    return rest if "/" in rest else f"{line}/{rest}"
+
+
+def _band(low: float | None, high: float | None) -> OutputLimits:
+    anywhere = OutputLimits()
+    return OutputLimits(anywhere.low if low is None else low, anywhere.high if high is None else high)

@@ -1,0 +1,119 @@
+"""`edged mpc`: recordings in CSV, the report, and the configuration that comes of an artefact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from edged.cli import main
+from edged.errors import ConfigError
+from edged_control.model import Artefact, Channel, Port, ProcessModel, load, save
+from edged_control.mpc import InputLimits, Plan
+from edged_control.mpc_ops import identify_file, init_text, read_recording
+from edged_control.mpc_settings import MpcSettings, build
+from edged_control.state_space import discretise
+
+BELT, THICKNESS = Port("line_a/forming/belt_speed", "m/min"), Port("line_a/forming/thickness", "mm")
+MODEL = ProcessModel((BELT,), (THICKNESS,), ((Channel(-0.04, 7.0, 2.0, 1.0),),))
+IN, OUT = [BELT.signal], [THICKNESS.signal]
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    rng, system = np.random.default_rng(1), discretise(MODEL, 1.0)
+    state, speed = system.steady(np.zeros(1)), 100.0
+    lines = ["time,line_a/forming/belt_speed [m/min],line_a/forming/thickness [mm],line_a/other"]
+    for k in range(600):
+        speed = 100.0 + rng.choice([-5.0, 0.0, 5.0]) if rng.random() < 1 / 30 else speed
+        lines.append(f"{k},{speed},{4.0 + (system.c @ state)[0] + rng.normal(0.0, 0.004):.4f},x")
+        state = system.a @ state + system.b @ np.array([speed - 100.0])
+    path = tmp_path / "steps.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def changed(path: Path, row: int, text: str) -> Path:
+    lines = path.read_text().splitlines()
+    lines[row] = text
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_recording_becomes_an_artefact(recording: Path, tmp_path: Path) -> None:
+    found = identify_file(recording, IN, OUT, tmp_path / "belt.json")
+    assert found.path is not None
+    artefact = load(found.path, (BELT,), (THICKNESS,))
+    assert artefact.model.channels[0][0].gain == pytest.approx(-0.04, rel=0.05)
+    assert artefact.source == "steps.csv"
+    assert artefact.hash in found.text
+
+
+def test_a_recording_that_carries_nothing_leaves_no_artefact(recording: Path, tmp_path: Path) -> None:
+    found = identify_file(recording, OUT, IN, tmp_path / "belt.json")
+    assert found.path is None
+    assert "refused: " in found.text
+    assert not (tmp_path / "belt.json").exists()
+
+
+def test_times_may_be_written_as_iso(recording: Path) -> None:
+    lines = recording.read_text().splitlines()
+    stamped = [lines[0]]
+    for k, line in enumerate(lines[1:]):
+        stamped.append(f"2026-03-01T10:{k // 60:02}:{k % 60:02}+00:00,{line.partition(',')[2]}")
+    recording.write_text("\n".join(stamped))
+    assert read_recording(recording, IN, OUT).period_seconds == 1.0
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "what"),
+    [
+        (0, "when,a,b,c", "first column must be time"),
+        (0, "time,a,b,c", "no column line_a/forming/belt_speed"),
+        (5, "4,abc,4.0,x", ":6: could not convert"),
+        (5, "4", ":6: "),
+        (5, "soon,1,2,3", ":6: "),
+        (300, "299.5,100,4.0,x", ":301: 0.5 s after|1.5 s after"),
+    ],
+)
+def test_a_faulty_file_is_named_with_its_line(recording: Path, row: int, text: str, what: str) -> None:
+    with pytest.raises(ConfigError, match=what):
+        read_recording(changed(recording, row, text), IN, OUT)
+
+
+def test_an_absent_empty_or_standing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_recording(tmp_path / "none.csv", IN, OUT)
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    with pytest.raises(ConfigError, match="is empty"):
+        read_recording(empty, IN, OUT)
+    empty.write_text(f"time,{IN[0]},{OUT[0]}\n1,2,3\n1,2,3\n")
+    with pytest.raises(ConfigError, match="time must rise"):
+        read_recording(empty, IN, OUT)
+
+
+def test_the_configuration_of_a_model_is_valid_and_makes_a_controller(tmp_path: Path) -> None:
+    path = tmp_path / "belt.json"
+    save(Artefact(MODEL, (95.0,), (93.0,), "steps.csv", "abc"), path)
+    text = init_text(path, "thickness")
+    assert text.count("#") > 5
+    settings = MpcSettings.model_validate(yaml.safe_load(text)["controller"])
+    assert settings.outputs[0].signal == "forming/thickness"
+    mpc = build(settings, MODEL, [InputLimits(50.0, 200.0, 1 / 3)], 1.0)
+    plan = mpc.update([4.1], [4.0], [100.0], 1.0)
+    assert isinstance(plan, Plan)
+    assert plan.inputs[0] < 100.0
+
+
+def test_the_commands_do_the_same(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    artefact = str(tmp_path / "belt.json")
+    asked = ["mpc", "identify", str(recording), "--input", IN[0], "--output", OUT[0], "--artefact", artefact]
+    assert main(asked) == 0
+    assert "written: " in capsys.readouterr().out
+    assert main(["mpc", "init", artefact, "--loop", "thickness"]) == 0
+    assert "kind: mpc" in capsys.readouterr().out
+    assert main(["mpc", "identify", str(recording), "--input", OUT[0], "--output", IN[0], "--artefact", "no.json"]) == 1
+    assert main(["mpc", "init", str(recording), "--loop", "thickness"]) == 1
