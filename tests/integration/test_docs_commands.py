@@ -29,6 +29,11 @@ BENCH = re.compile(r"python -m bench ([a-z-]+)")
 RECORDING = "time,press_force\n" + "".join(f"2026-01-01T00:00:{second:02d}Z,{second}.5\n" for second in range(30))
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines, those joined that a backslash continues."""
+    return re.sub(r"\s*\\\n\s*", " ", text).splitlines()
+
+
 def words_of(line: str) -> list[str]:
     """The words of a command line up to redirections, pipes and comments; the program without its folder."""
     words = shlex.split(line.split(" #", maxsplit=1)[0].strip())
@@ -39,7 +44,7 @@ def words_of(line: str) -> list[str]:
 
 def shown_in_blocks() -> Iterator[tuple[str, list[str]]]:
     for block in blocks(""):
-        for line in block.text.splitlines():
+        for line in lines_of(block.text):
             words = words_of(line)
             if words and words[0] in PARSERS:
                 yield block.name, words
@@ -54,7 +59,7 @@ def shown_in_prose() -> Iterator[tuple[str, list[str]]]:
 def shown_in_help() -> Iterator[tuple[str, list[str]]]:
     for name, parser in PARSERS.items():
         for one in parsers_below(parser()):
-            for line in f"{one.description or ''}\n{one.epilog or ''}".splitlines():
+            for line in lines_of(f"{one.description or ''}\n{one.epilog or ''}"):
                 if line.startswith(f"  {name} "):
                     yield one.prog, words_of(re.split(r"\s{2,}", line.strip())[0])
 
