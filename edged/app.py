@@ -12,16 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
+from aiohttp import web
 
 from edged import __version__, systemd
 from edged.alarms import Alarms
 from edged.bus import Bus
 from edged.clock import Clock, SystemClock
 from edged.config import LineConfig, SourceConfig, load_limits
+from edged.control_pages import ControlPages
 from edged.errors import EdgedError
 from edged.http import StatusServer
 from edged.log import get_logger
 from edged.metrics import Metrics
+from edged.operators import Operators
 from edged.outbox import Outbox, OutboxStatus
 from edged.registry import SourceSetup
 from edged.supervise import ServiceStatus, Supervisor
@@ -41,6 +44,8 @@ FLUSH_SECONDS = 3.0
 WATCH_SECONDS = 1.0
 SINK_PATIENCE_SECONDS = 10.0
 LOCK_FILE = "lock"
+OPERATORS_FILE = "operators.json"
+"""In the data directory, where the configuration names no other place."""
 HUB_SINK = "hub"
 SPARKPLUG_SINK = "sparkplug"
 
@@ -110,6 +115,7 @@ class Daemon:
             healthy=self._supervisor.healthy,
             ready=self._ready,
             status=self.status,
+            own_guard=self._control_routes(),
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -289,6 +295,14 @@ class Daemon:
             state_directory=self._settings.data_directory,
             alarms=self._alarms,
         )
+
+    def _control_routes(self) -> tuple[web.RouteDef, ...]:
+        """What operators can ask of control; without a file of operators every call is answered with 403."""
+        settings = self._settings.control
+        if settings is None or self._control is None:
+            return ()
+        operators = Operators(settings.operators or self._settings.data_directory / OPERATORS_FILE)
+        return ControlPages(operators, self._control.desk).routes()
 
     def _build_uplink(self) -> Uplink | None:
         settings = self._settings.hub

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edged import __version__
 from edged.browse import browse, line_file
+from edged.cli_control import STATUS_URL, add_control
 from edged.cli_mpc import add_mpc
 from edged.cli_sparkplug import add_sparkplug_check
 from edged.config import LineConfig, load
@@ -23,8 +24,6 @@ from edged.subcommand import FAILED, WRONG_INPUT, Commands, add_command
 from edged.table import render
 
 INTERRUPTED = 130
-
-STATUS_URL = "http://127.0.0.1:8470"
 
 TEACHING = """\
 a first quarter of an hour:
@@ -138,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     outbox = add_command(commands, "outbox", "look into an outbox file without changing it", OUTBOX_EXAMPLE, None)
     _add_outbox(outbox.add_subparsers(title="commands", metavar="COMMAND", required=True))
 
+    add_control(commands)
     add_mpc(commands)
     add_sparkplug_check(commands)
     return parser

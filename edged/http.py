@@ -1,11 +1,14 @@
-"""The daemon's own pages: /metrics, /healthz, /readyz and /status. Loopback only, unless a token guards them."""
+"""The daemon's own pages: /metrics, /healthz, /readyz and /status. Loopback only, unless a token guards them.
+
+Further routes may be given to it; those ask for an identity themselves and need no token of the pages.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import orjson
 from aiohttp import web
@@ -36,12 +39,14 @@ class StatusServer:
         healthy: Callable[[], bool],
         ready: Callable[[], bool],
         status: Callable[[], object],
+        own_guard: Sequence[web.RouteDef] = (),
     ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._healthy = healthy
         self._ready = ready
         self._status = status
+        self._own_guard = own_guard
         self._runner: web.AppRunner | None = None
         self.port = settings.port
         self.fault = ""
@@ -61,6 +66,7 @@ class StatusServer:
         app.router.add_get("/healthz", self._get_health)
         app.router.add_get("/readyz", self._get_ready)
         app.router.add_get("/status", self._get_status)
+        app.router.add_routes(self._own_guard)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
@@ -82,13 +88,15 @@ class StatusServer:
 
     def _guard(self) -> Callable[..., Awaitable[web.StreamResponse]]:
         token = self._settings.token.read() if self._settings.token else None
+        handlers = {route.handler for route in self._own_guard}
 
         @web.middleware
         async def check(
             request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
         ) -> web.StreamResponse:
             given = request.headers.get("Authorization", "").encode()
-            if token and request.path not in OPEN_PATHS and not hmac.compare_digest(given, f"Bearer {token}".encode()):
+            is_open = request.path in OPEN_PATHS or request.match_info.handler in handlers
+            if token and not is_open and not hmac.compare_digest(given, f"Bearer {token}".encode()):
                 raise web.HTTPUnauthorized(text="a bearer token is required\n")
             return await handler(request)
 

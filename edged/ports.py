@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from edged.types import BatchKey, Command, Event, Gap, Lane, Proposal, Sample, SeqRange, Verdict
+from edged.types import BatchKey, Command, Event, Gap, Lane, Proposal, Sample, SeqRange, Value, Verdict
 
 
 class SignalStatus(NamedTuple):
@@ -219,6 +220,63 @@ class ProposalDesk(Protocol):
 
     async def submit(self, proposal: Proposal) -> Verdict:
         """Judges the wish now; an allowed one is carried out by its loop, step by step within the rate."""
+        ...
+
+
+class Role(StrEnum):
+    """What somebody at the box may do: operators run loops, engineers may also take them out of service."""
+
+    OPERATOR = "operator"
+    ENGINEER = "engineer"
+
+
+class Action(StrEnum):
+    """What can be asked of control."""
+
+    MODE = "mode"
+    SET_POINT = "setpoint"
+    OUTPUT = "output"
+    OVERRIDE = "override"
+    APPROVE = "approve"
+    ROLL_BACK = "rollback"
+
+
+class Order(NamedTuple):
+    """What a known person asks. `target` is a loop; `value` depends on the action; `reason` in the person's words."""
+
+    action: Action
+    target: str
+    value: Value | None
+    reason: str
+    identity: str
+    role: Role
+
+
+class Outcome(StrEnum):
+    """What became of an order. `waits` needs an approval; `denied` came from somebody who may not ask."""
+
+    ACCEPTED = "accepted"
+    WAITS = "waits"
+    REFUSED = "refused"
+    DENIED = "denied"
+
+
+class Answer(NamedTuple):
+    """What became of an order, and why."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+class OperatorDesk(Protocol):
+    """Where people's orders are carried out. Each leaves a record, also one that is not carried out."""
+
+    async def act(self, order: Order) -> Answer:
+        """Carries an order out, or says why not."""
+        ...
+
+    async def deny(self, action: str, identity: str, reason: str) -> None:
+        """Records a call of somebody who may not ask; many in a row are told together."""
         ...
 
 

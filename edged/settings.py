@@ -243,6 +243,7 @@ class ControlSettings(Section):
 
     advisory: bool = True
     ceiling: Path = Field(description="root-owned limits file on the box, never pushed from outside")
+    operators: Path | None = Field(default=None, description="who may operate loops here (edged control add-operator)")
     limits: tuple[LimitSettings, ...] = ()
     loops: tuple[LoopSettings, ...] = ()
 

@@ -1,10 +1,12 @@
-"""Asks a running daemon how it is doing."""
+"""Asks a running daemon how it is doing, and hands it what an operator wants."""
 
 from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from edged.errors import ConfigError, EdgedError
@@ -16,30 +18,44 @@ class NoStatus(EdgedError):
     """The daemon's status could not be read: see whether it runs, and where its pages are."""
 
 
-def fetch(base: str, token_file: Path | None = None) -> dict[str, object]:
+class Reply(NamedTuple):
+    """What a page answered; `body` is None where that was no JSON object."""
+
+    status: int
+    body: Mapping[str, object] | None
+
+
+def fetch(base: str, token_file: Path | None = None) -> Mapping[str, object]:
     """What /status answers. Raises NoStatus, or ConfigError for what is no URL."""
+    reply = ask(base, "/status", token_file)
+    if reply.status == http.client.UNAUTHORIZED:
+        raise NoStatus(f"{base} asks for its token: name it by --token-file")
+    if reply.status != http.client.OK or reply.body is None:
+        raise NoStatus(f"{base}/status is not an edged daemon's status page (HTTP {reply.status})")
+    return reply.body
+
+
+def ask(base: str, path: str, token_file: Path | None = None, order: Mapping[str, object] | None = None) -> Reply:
+    """GET, or POST with an order. Raises NoStatus when nobody answers, or ConfigError for what is no URL."""
     url = urlsplit(base)
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ConfigError([f"--url: expected http://HOST:PORT, got {base!r}"])
     headers = {} if token_file is None else {"Authorization": f"Bearer {_token(token_file)}"}
     connect = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    method, sent = ("GET", None) if order is None else ("POST", json.dumps(order))
     try:
         connection = connect(url.netloc, timeout=ANSWER_SECONDS)
-        connection.request("GET", f"{url.path.rstrip('/')}/status", headers=headers)
+        connection.request(method, f"{url.path.rstrip('/')}{path}", body=sent, headers=headers)
         response = connection.getresponse()
         body = response.read()
         connection.close()
     except (OSError, http.client.HTTPException) as error:
         raise NoStatus(f"{base} does not answer ({error}): is the daemon running?") from error
-    if response.status == http.client.UNAUTHORIZED:
-        raise NoStatus(f"{base} asks for its token: name it by --token-file")
     try:
         answer = json.loads(body)
     except ValueError:
         answer = None
-    if response.status != http.client.OK or not isinstance(answer, dict):
-        raise NoStatus(f"{base}/status is not an edged daemon's status page (HTTP {response.status})")
-    return answer
+    return Reply(response.status, answer if isinstance(answer, dict) else None)
 
 
 def _token(path: Path) -> str:

@@ -13,6 +13,8 @@ from edged.metrics import Metrics
 from edged.ports import Plant, Road
 from edged.settings import ControlSettings, LoopSettings
 from edged.types import Limits, Priority, Proposal, Refused, Seal, Signal, Verdict
+from edged_control.audit import Audit
+from edged_control.desk import Desk
 from edged_control.gate import Gate, Mode, credit_cap
 from edged_control.lease import Lease
 from edged_control.limits import EffectiveLimits, effective_limits
@@ -73,6 +75,13 @@ class ControlExecutor:
         )
         self._periods = {loop.name: loop.period_seconds for loop in settings.loops}
         self._loops = {loop.name: Loop(loop, effective[f"{line}/{loop.output}"], around) for loop in settings.loops}
+        self._audit = Audit(road, clock)
+        self._desk = Desk(self._loops, self.submit, recorder_writable, self._audit, clock)
+
+    @property
+    def desk(self) -> Desk:
+        """Where operators' orders go."""
+        return self._desk
 
     async def run(self) -> None:
         """Drives every loop until cancelled, and closes. Without loops it only waits."""
@@ -98,12 +107,13 @@ class ControlExecutor:
             began = self._clock.monotonic()
             await loop.cycle()
             self._meters.cycle_seconds.observe(self._clock.monotonic() - began)
+        await self._audit.flush()
 
     async def submit(self, proposal: Proposal) -> Verdict:
         """Judges a wish of an operator, the hub or Sparkplug now. Each refusal raises one alarm and writes nothing.
 
         Only the output of a loop can be wished for, and only while the loop's target is MAN: the loop then walks there
-        within the rate. Set-points belong to the configuration.
+        within the rate.
         """
         verdict = await self._consider(proposal)
         if isinstance(verdict, Refused):
@@ -113,7 +123,7 @@ class ControlExecutor:
         return verdict
 
     def request_mode(self, loop: str, target: Mode, identity: str) -> Refused | None:
-        """A person asks for AUTO or MAN; None when it was done."""
+        """A person asks for AUTO, MAN or out of service; None when it was done."""
         found = self._loops.get(loop)
         return found.request_mode(target, identity) if found else Refused(f"mode: there is no loop {loop}")
 
@@ -143,16 +153,16 @@ class ControlExecutor:
         """Whether this process holds the lease of the line; a loop that gets it comes up in MAN."""
         if not self._lease.take():
             message = f"another process controls {self._line}, or its lease can't be locked"
-            if loop.mode is not Mode.OUT_OF_SERVICE:
+            if loop.started:
                 log.warning("lease_lost", loop=loop.name)
             loop.stand_down(message)
             self._alarms.raise_alarm(LEASE_ALARM, self._line, Priority.HIGH, message)
             return False
-        if loop.mode is Mode.OUT_OF_SERVICE:
+        if not loop.started:
             self._alarms.clear_alarm(LEASE_ALARM, self._line)
             self._memory.load()
             loop.start()
-        return True
+        return loop.mode is not Mode.OUT_OF_SERVICE
 
 
 def _check(

@@ -6,20 +6,25 @@ import asyncio
 import math
 from dataclasses import replace
 
-from edged.errors import EdgedError, OutboxUnavailable
+from edged.errors import EdgedError
+from edged.ports import Action
 from edged.settings import LoopSettings
-from edged.types import Allowed, Clamped, Decision, Priority, Proposal, Refused, Verdict, WriteOutcome
-from edged_control.decisions import Circumstances, DecisionLog, reason_of, word
-from edged_control.gate import CONTROLLERS, HOLD, Mode, PlantView, number
+from edged.types import Priority, Proposal, Refused, Verdict
+from edged_control.decisions import Circumstances, DecisionLog
+from edged_control.execution import Execution
+from edged_control.gate import CONTROLLERS, Mode, PlantView, number
 from edged_control.limits import EffectiveLimits
+from edged_control.loop_memory import LoopMemory
 from edged_control.modes import Modes
-from edged_control.output import Output, WriteResult
+from edged_control.output import Output
 from edged_control.proposer import PID, Proposer
 from edged_control.scan import Scan, Seen
-from edged_control.status import LoopStatus, Tally
-from edged_control.surroundings import OUTSIDE_ALARM, REFUSED_ALARM, WRITE_ALARM, Surroundings
+from edged_control.set_point import SetPoint
+from edged_control.status import LoopStatus
+from edged_control.surroundings import OUTSIDE_ALARM, Surroundings
 
 TARGET_MODES = {"manual": Mode.MANUAL, "automatic": Mode.AUTOMATIC}
+REQUESTABLE = frozenset({Mode.MANUAL, Mode.AUTOMATIC, Mode.OUT_OF_SERVICE})
 
 
 class Loop:
@@ -41,13 +46,15 @@ class Loop:
             scan=self._scan,
             clock=around.clock,
         )
-        self._log = DecisionLog(settings.name, self._path, around.config_hash, around.road, around.clock)
-        self._modes = Modes(settings.name, TARGET_MODES[settings.target_mode], settings.good_cycles, around)
+        memory = LoopMemory(settings.name, around)
+        self._modes = Modes(settings.name, TARGET_MODES[settings.target_mode], settings.good_cycles, around, memory)
+        self._set_point = SetPoint(settings, around.signals[self._full(settings.process_value)], memory)
         self._proposer = Proposer(settings, self._path, limits, around.clock)
+        log = DecisionLog(settings.name, self._path, around.config_hash, around.road, around.clock)
+        self._execution = Execution(self, around, self._output, self._scan, log, self._proposer.drop)
         self._entered = False
-        self._refused = ""
+        self._was_parked = False
         self._seen: Seen | None = None
-        self._tally = Tally()
         self._turn = asyncio.Lock()
 
     @property
@@ -60,25 +67,58 @@ class Loop:
         """The actual mode."""
         return self._modes.actual
 
+    @property
+    def target(self) -> Mode:
+        """The mode that was asked for."""
+        return self._modes.target
+
+    @property
+    def started(self) -> bool:
+        """Whether it has come up since it last had the lease; a person may have taken it out of service even so."""
+        return self._modes.started
+
+    def unit(self, action: Action) -> str:
+        """The unit of the value that such an order carries."""
+        if action is Action.SET_POINT:
+            return self._around.signals[self._full(self._settings.process_value)].unit
+        return self._limits.unit
+
     def start(self) -> None:
         """Comes up in MAN: nothing of an earlier run is assumed but what the gate must remember."""
         self._proposer.drop()
         self._modes.start()
+        self._set_point.start()
 
     def stand_down(self, reason: str) -> None:
         """Out of service: neither reads nor writes."""
         self._modes.stand_down(reason)
 
+    def shed(self, reason: str) -> None:
+        """MAN: the output holds."""
+        self._modes.shed(reason)
+
+    def give_way(self, reason: str, seen: Seen | None = None) -> None:
+        """Somebody else moved the output; where the plant had not given it to us, that was an entry and no override."""
+        if self._around.advisory:
+            return
+        self._proposer.drop()
+        is_entry = self._was_parked or (seen is not None and seen.is_denied())
+        if is_entry and self._output.expected is not None:
+            self._modes.accept_entry(self._output.expected)
+            return
+        self._entered = True
+        self._modes.give_way(reason)
+
     def status(self) -> LoopStatus:
         """A snapshot."""
-        seen, tally = self._seen, self._tally
+        seen, tally = self._seen, self._execution.tally
         return LoopStatus(
             name=self.name,
             actual_mode=self._modes.actual,
             target_mode=self._modes.target,
             reason=self._modes.reason,
             controller=self._proposer.name(self._modes.actual),
-            set_point=self._settings.set_point,
+            set_point=self._set_point.value,
             process_value=number(seen.process_value.value) if seen else None,
             output=tally.value,
             readback=number(seen.readback.value) if seen else None,
@@ -91,16 +131,28 @@ class Loop:
         )
 
     def request_mode(self, target: Mode, identity: str) -> Refused | None:
-        """A person asks for AUTO or MAN; takes effect at once, also in the middle of a cycle."""
-        if target not in TARGET_MODES.values():
+        """A person asks for AUTO, MAN or out of service; takes effect at once, also in the middle of a cycle."""
+        if target not in REQUESTABLE:
             return Refused(f"mode: {target} can't be asked for")
+        was_parked = self._modes.target is Mode.OUT_OF_SERVICE
         present = self._output.expected
         entered = self._entered or self._has_strayed(present)
         refused = self._modes.request(target, present, entered=entered, identity=identity)
         if refused is None:
-            self._entered = False
+            self._entered = self._entered and (was_parked or target is Mode.OUT_OF_SERVICE)
+            self._was_parked = self._was_parked or was_parked
             self._proposer.drop()
         return refused
+
+    def request_set_point(self, wish: object, identity: str) -> Refused | None:
+        """A person asks for another set-point; takes effect at once, in AUTO within the rate."""
+        return self._set_point.request(wish, identity)
+
+    def release(self, identity: str) -> Refused | None:
+        """A person gives an output that was taken over at the plant back to its controller."""
+        if self._modes.actual is not Mode.LOCAL_OVERRIDE:
+            return Refused(f"mode: the loop is in {self._modes.actual}, there is no local override to end")
+        return self.request_mode(Mode.AUTOMATIC, identity)
 
     async def consider(self, wish: Proposal) -> Verdict:
         """Judges a wish from outside by its target; an allowed one is walked to in MAN, within the rate."""
@@ -108,9 +160,9 @@ class Loop:
             verdict: Verdict | None = self._unfit(wish)
             if verdict is None:
                 self._seen = seen = await self._scan.everything()
-                verdict = self._around.gate.aim(wish, self._view(seen), self._clock.monotonic())
+                verdict = self._around.gate.aim(wish, self.view(seen), self._clock.monotonic())
             if isinstance(verdict, Refused):
-                await self._record_refusal(wish, verdict, self._seen)
+                await self._execution.record_refusal(wish, verdict, self._seen)
             else:
                 self._proposer.take(wish, verdict.value)
             return verdict
@@ -124,24 +176,54 @@ class Loop:
             self._modes.count(fault)
             if fault:
                 self._proposer.drop()
-            wanted = self._proposer.propose(self._modes.actual, seen)
+            wanted = self._proposer.propose(self._modes.actual, self._set_point.value, seen)
             if wanted.fault:
                 self._modes.shed(f"finite: {wanted.fault}")
-            after = seen if wanted.proposal is None else await self._carry_out(wanted.proposal, seen)
+            after = seen if wanted.proposal is None else await self._execution.carry_out(wanted.proposal, seen)
             if after is not None:
                 self._seen = after
                 await self._beat(after)
+
+    def view(self, seen: Seen) -> PlantView:
+        """The plant around this loop as the gate sees it now."""
+        settings, output, around = self._settings, self._output, self._around
+        return PlantView(
+            mode=self._modes.actual,
+            advisory=around.advisory,
+            lease_held=around.lease.held,
+            recordable=around.recorder_writable(),
+            unacknowledged=output.pending is not None,
+            permissives=seen.permissives,
+            process_value=seen.process_value,
+            readback=seen.readback,
+            expected=math.nan if output.expected is None else output.expected,
+            credit_since=output.credit_since,
+            history=output.history,
+            baseline=self._modes.baseline,
+            period_seconds=settings.period_seconds,
+            tolerance=settings.readback_tolerance,
+            deadband=settings.output_deadband,
+        )
+
+    def circumstances(self, seen: Seen | None) -> Circumstances:
+        """What a decision is made from now."""
+        return Circumstances(
+            mode=f"{self._modes.actual} advisory" if self._around.advisory else self._modes.actual.value,
+            controller=self._proposer.name(self._modes.actual),
+            set_point=self._set_point.value,
+            process_value=number(seen.process_value.value) if seen else None,
+            readback=number(seen.readback.value) if seen else None,
+        )
 
     async def _settle(self, seen: Seen) -> None:
         """Finds out about an unfinished write, notices foreign changes, and adopts what is there."""
         present = seen.present()
         if present is None:
             return
-        pending = self._output.pending
-        if pending is not None:
-            await self._finish(pending.decision, self._output.settle(seen.readback))
+        await self._execution.settle(seen)
         if self._output.observe(present):
-            self._give_way(f"the output was moved to {present:g} at the plant", seen)
+            self.give_way(f"the output was moved to {present:g} at the plant", seen)
+        self._was_parked = False
         limits, alarms = self._limits, self._around.alarms
         if not limits.low <= present <= limits.high:
             message = f"{present:g} is outside {limits.low:g}..{limits.high:g} {limits.unit}: a person must bring it in"
@@ -157,96 +239,16 @@ class Loop:
         """Why the controller could not write now, as the gate sees it; empty when it could."""
         present = number(seen.readback.value)
         probe = self._proposer.proposal(PID, math.nan if present is None else present)
-        view = replace(self._view(seen), mode=Mode.AUTOMATIC)
+        view = replace(self.view(seen), mode=Mode.AUTOMATIC)
         verdict = self._around.gate.aim(probe, view, self._clock.monotonic())
         return verdict.reason if isinstance(verdict, Refused) else ""
-
-    async def _carry_out(self, proposal: Proposal, seen: Seen) -> Seen | None:
-        """Takes a proposal through the gate to the plant; what the cycle knows afterwards, or None if not verified."""
-        gate, now = self._around.gate, self._clock.monotonic()
-        verdict = gate.judge(proposal, self._view(seen), now)
-        self._tally.verdict, self._tally.reason = word(verdict), reason_of(verdict)
-        if verdict is HOLD:
-            self._accepted()
-            return seen
-        if isinstance(verdict, Refused):
-            if self._count_refusal(verdict):
-                await self._record_refusal(proposal, verdict, seen)
-            return seen
-        try:
-            decision = await self._log.decide(proposal, verdict, self._circumstances(seen))
-            self._tally.decision, self._tally.value = decision.identity, verdict.value
-            if self._around.advisory:
-                self._accepted()
-                await self._log.complete(decision, WriteOutcome.NONE, "advisory: nothing is written", None)
-                return None
-            return await self._write(proposal, verdict, decision, seen)
-        except OutboxUnavailable as fault:
-            self._modes.shed(f"mode: decisions can't be recorded: {fault}")
-            return None
-
-    async def _write(
-        self, proposal: Proposal, judged: Allowed | Clamped, decision: Decision, seen: Seen
-    ) -> Seen | None:
-        """Looks once more, has the gate check once more, writes and reads back."""
-        seen = replace(seen, readback=await self._scan.readback())
-        now = self._clock.monotonic()
-        verdict, command = self._around.gate.admit(proposal, judged.value, self._view(seen), now, decision.identity)
-        if command is None:
-            assert isinstance(verdict, Refused)
-            self._tally.verdict, self._tally.reason = word(verdict), verdict.reason
-            self._count_refusal(verdict)
-            readback = number(seen.readback.value)
-            await self._log.complete(decision, WriteOutcome.NONE, verdict.reason, readback, word(verdict))
-            return None
-        self._accepted()
-        result = await self._output.write(command, decision)
-        await self._finish(decision, result)
-        return replace(seen, readback=result.readback) if result.outcome is WriteOutcome.VERIFIED else None
-
-    async def _finish(self, decision: Decision, result: WriteResult) -> None:
-        """Draws the consequences of a write and completes its decision; an UNKNOWN one is completed again later."""
-        around = self._around
-        around.meters.writes[result.outcome].inc()
-        if result.outcome is WriteOutcome.VERIFIED:
-            self._tally.verified += 1
-            around.alarms.clear_alarm(WRITE_ALARM, self.name)
-        else:
-            self._tally.failed += result.outcome is not WriteOutcome.UNKNOWN
-            around.alarms.raise_alarm(WRITE_ALARM, self.name, Priority.HIGH, f"{result.outcome}: {result.reason}")
-            self._modes.shed(f"write: {result.outcome}: {result.reason}")
-        if result.foreign:
-            self._give_way(result.reason, None)
-        try:
-            await self._log.complete(decision, result.outcome, result.reason, number(result.readback.value))
-        except OutboxUnavailable as fault:
-            self._modes.shed(f"mode: decisions can't be recorded: {fault}")
-
-    def _count_refusal(self, verdict: Refused) -> bool:
-        """Nothing is written; the first of a row of alike refusals raises the alarm and is worth a record."""
-        self._tally.refusals += 1
-        self._around.meters.refusals.inc()
-        self._proposer.drop()
-        check = verdict.reason.partition(":")[0]
-        if check == self._refused:
-            return False
-        self._refused = check
-        self._around.alarms.raise_alarm(REFUSED_ALARM, self.name, Priority.MEDIUM, verdict.reason)
-        return True
-
-    async def _record_refusal(self, proposal: Proposal, verdict: Refused, seen: Seen | None) -> None:
-        try:
-            decision = await self._log.refuse(proposal, verdict, self._circumstances(seen))
-        except OutboxUnavailable:
-            return  # nothing was done, so nothing is undone by its missing record
-        self._tally.decision = decision.identity
 
     async def _beat(self, seen: Seen) -> None:
         settings, around = self._settings, self._around
         if settings.heartbeat is None or seen.heartbeat is None:
             return
         path, now = self._full(settings.heartbeat), self._clock.monotonic()
-        _, command = around.gate.beat(path, seen.heartbeat, self._view(seen), now, self._tally.decision)
+        _, command = around.gate.beat(path, seen.heartbeat, self.view(seen), now, self._execution.tally.decision)
         if command is None:
             return
         try:
@@ -267,54 +269,10 @@ class Loop:
             return Refused("mode: the loop's target is AUTO, put it in MAN first")
         return None
 
-    def _accepted(self) -> None:
-        self._refused = ""
-        self._around.alarms.clear_alarm(REFUSED_ALARM, self.name)
-
-    def _give_way(self, reason: str, seen: Seen | None) -> None:
-        """Somebody else moved the output; where the plant had not given it to us, that was an entry and no override."""
-        if self._around.advisory:
-            return
-        self._proposer.drop()
-        if seen is not None and seen.is_denied() and self._output.expected is not None:
-            self._modes.accept_entry(self._output.expected)
-            return
-        self._entered = True
-        self._modes.give_way(reason)
-
     def _has_strayed(self, present: float | None) -> bool:
         """Whether the output is where only somebody else can have brought it."""
         baseline = self._modes.baseline
         return present is not None and (baseline is None or abs(present - baseline) > self._limits.approval_threshold)
-
-    def _view(self, seen: Seen) -> PlantView:
-        settings, output, around = self._settings, self._output, self._around
-        return PlantView(
-            mode=self._modes.actual,
-            advisory=around.advisory,
-            lease_held=around.lease.held,
-            recordable=around.recorder_writable(),
-            unacknowledged=output.pending is not None,
-            permissives=seen.permissives,
-            process_value=seen.process_value,
-            readback=seen.readback,
-            expected=math.nan if output.expected is None else output.expected,
-            credit_since=output.credit_since,
-            history=output.history,
-            baseline=self._modes.baseline,
-            period_seconds=settings.period_seconds,
-            tolerance=settings.readback_tolerance,
-            deadband=settings.output_deadband,
-        )
-
-    def _circumstances(self, seen: Seen | None) -> Circumstances:
-        return Circumstances(
-            mode=f"{self._modes.actual} advisory" if self._around.advisory else self._modes.actual.value,
-            controller=self._proposer.name(self._modes.actual),
-            set_point=self._settings.set_point,
-            process_value=number(seen.process_value.value) if seen else None,
-            readback=number(seen.readback.value) if seen else None,
-        )
 
     def _full(self, name: str) -> str:
         return f"{self._around.line}/{name}"

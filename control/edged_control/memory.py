@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edged.durable import replace_file
 from edged.settings import Finite
 from edged_control.gate import Mode
 
+DAMAGED = "the remembered state of control was damaged: a person must take the output over and hand it back"
+
 
 class Remembered(BaseModel):
-    """One loop's lasting state. `baseline` is None when it isn't known; `yielded` tells why the loop let go."""
+    """One loop's lasting state. `baseline` is None when it isn't known; `yielded` tells why the loop let go.
+
+    `set_point` is a person's, entered while the configuration said `configured`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     baseline: Finite | None = None
     target: Mode = Mode.AUTOMATIC
     yielded: str = ""
+    set_point: Finite | None = None
+    configured: Finite | None = None
 
 
 class _File(BaseModel):
+    """`lost` says that an earlier file was damaged: a loop that isn't named here may have had a state in it."""
+
     model_config = ConfigDict(extra="forbid")
 
     loops: dict[str, Remembered]
+    lost: bool = False
 
 
 class Memory:
@@ -34,44 +43,28 @@ class Memory:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._loops: dict[str, Remembered] = {}
-        self.damaged = False
+        self._lost = False
         self.load()
 
     def recall(self, loop: str) -> Remembered | None:
-        """What was kept for the loop; None for a loop that is new here."""
-        return self._loops.get(loop)
+        """What was kept for the loop; None for a loop that is new here. What was lost, a person must hand back."""
+        known = self._loops.get(loop)
+        return Remembered(yielded=DAMAGED) if known is None and self._lost else known
 
     def keep(self, loop: str, state: Remembered) -> None:
         """Returns when the state is on disk. Raises OSError, and then still holds what was kept before."""
         loops = {**self._loops, loop: state}
-        self._replace(_File(loops=loops).model_dump_json(indent=1))
+        replace_file(self._path, _File(loops=loops, lost=self._lost).model_dump_json(indent=1))
         self._loops = loops
-        self.damaged = False
 
     def load(self) -> None:
         """Reads the file again: another process may have held the lease since."""
-        self._loops, self.damaged = {}, False
+        self._loops, self._lost = {}, False
         try:
-            self._loops = _File.model_validate_json(self._path.read_bytes()).loops
+            file = _File.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
             return
         except (OSError, ValidationError):
-            self.damaged = True
-
-    def _replace(self, text: str) -> None:
-        fresh = self._path.with_suffix(".new")
-        try:
-            with fresh.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
-        except OSError:
-            with suppress(OSError):
-                fresh.unlink()
-            raise
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            self._lost = True
+        else:
+            self._loops, self._lost = file.loops, file.lost

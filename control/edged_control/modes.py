@@ -5,11 +5,11 @@ from __future__ import annotations
 from edged.log import get_logger
 from edged.types import Priority, Refused
 from edged_control.gate import Mode
-from edged_control.memory import Remembered
-from edged_control.surroundings import MEMORY_ALARM, OVERRIDE_ALARM, SHED_ALARM, Surroundings
+from edged_control.loop_memory import LoopMemory
+from edged_control.surroundings import OVERRIDE_ALARM, SHED_ALARM, Surroundings
 
 STARTING = "starting: waits for good cycles"
-DAMAGED = "the remembered state of control is damaged: a person must take the output over and hand it back"
+PARKED = "taken out of service by a person"
 
 log = get_logger("control")
 
@@ -17,30 +17,38 @@ log = get_logger("control")
 class Modes:
     """Comes up in MAN and reaches its target only after good cycles; yields to people at the plant and stays away."""
 
-    def __init__(self, loop: str, target: Mode, good_cycles: int, around: Surroundings) -> None:
+    def __init__(self, loop: str, target: Mode, good_cycles: int, around: Surroundings, memory: LoopMemory) -> None:
         self._loop = loop
         self._good_cycles = good_cycles
         self._around = around
+        self._memory = memory
         self._good = 0
         self._yielded = ""
+        self.started = False
         self.actual = Mode.OUT_OF_SERVICE
         self.target = target
         self.reason = "not started"
         self.baseline: float | None = None
 
     def start(self) -> None:
-        """Comes up in MAN, or still in local-override, with what was remembered."""
-        if not self._around.advisory:
-            self._recall()
+        """Comes up in MAN, or still in local-override or out of service, with what was remembered."""
+        remembered = self._memory.recall()
+        if remembered is not None:
+            self.target, self.baseline, self._yielded = remembered.target, remembered.baseline, remembered.yielded
+        self.started = True
         self._good = 0
         if self._yielded:
-            self._enter(Mode.LOCAL_OVERRIDE, self._yielded)
             self._around.alarms.raise_alarm(OVERRIDE_ALARM, self._loop, Priority.HIGH, self._yielded)
+        if self.target is Mode.OUT_OF_SERVICE:
+            self._enter(Mode.OUT_OF_SERVICE, PARKED)
+        elif self._yielded:
+            self._enter(Mode.LOCAL_OVERRIDE, self._yielded)
         else:
             self._enter(Mode.MANUAL, STARTING)
 
     def stand_down(self, reason: str) -> None:
         """Out of service: somebody else writes."""
+        self.started = False
         self._enter(Mode.OUT_OF_SERVICE, reason)
 
     def count(self, fault: str) -> None:
@@ -87,31 +95,32 @@ class Modes:
 
     def request(self, target: Mode, present: float | None, *, entered: bool, identity: str) -> Refused | None:
         """A person chooses the mode. Where a person had `entered` the present value, it becomes the baseline."""
-        if self.actual is Mode.OUT_OF_SERVICE:
+        if not self.started:
             return Refused(f"mode: the loop is out of service: {self.reason}")
-        if self._yielded or entered:
+        is_handed_back = (self._yielded or entered) and Mode.OUT_OF_SERVICE not in (target, self.target)
+        if is_handed_back:
             if present is None:
                 return Refused("freshness: the present value of the output is not known")
             if not self._keep_baseline(present):
                 return Refused("approval: the new baseline can't be kept")
-        self.target, self._yielded = target, ""
+            self._yielded = ""
+            self._around.alarms.clear_alarm(OVERRIDE_ALARM, self._loop)
+        self.target = target
         self._keep()
         self._good = 0
-        self._around.alarms.clear_alarm(OVERRIDE_ALARM, self._loop)
         log.info("mode_requested", loop=self._loop, target=target.value, identity=identity)
-        self._enter(Mode.MANUAL, STARTING)
+        self._enter(*self._first(target))
         return None
 
     def follow(self, present: float) -> None:
         """Advisory: nothing is ours to yield, the baseline follows the plant."""
         self.baseline = present
 
-    def _recall(self) -> None:
-        remembered = self._around.memory.recall(self._loop)
-        if remembered is not None:
-            self.target, self.baseline, self._yielded = remembered.target, remembered.baseline, remembered.yielded
-        elif self._around.memory.damaged:
-            self._yielded = DAMAGED
+    def _first(self, target: Mode) -> tuple[Mode, str]:
+        """Where a request leads at once."""
+        if target is Mode.OUT_OF_SERVICE:
+            return Mode.OUT_OF_SERVICE, PARKED
+        return (Mode.LOCAL_OVERRIDE, self._yielded) if self._yielded else (Mode.MANUAL, STARTING)
 
     def _keep_baseline(self, present: float) -> bool:
         before, self.baseline = self.baseline, present
@@ -121,17 +130,8 @@ class Modes:
         return False
 
     def _keep(self) -> bool:
-        around = self._around
-        if around.advisory:
-            return True
-        state = Remembered(baseline=self.baseline, target=self.target, yielded=self._yielded)
-        try:
-            around.memory.keep(self._loop, state)
-        except OSError as fault:
-            around.alarms.raise_alarm(MEMORY_ALARM, self._loop, Priority.HIGH, f"state can't be kept: {fault}")
-            return False
-        around.alarms.clear_alarm(MEMORY_ALARM, self._loop)
-        return True
+        changes = {"baseline": self.baseline, "target": self.target, "yielded": self._yielded}
+        return self._memory.keep(self._memory.state().model_copy(update=changes))
 
     def _enter(self, mode: Mode, reason: str) -> None:
         if mode is not self.actual:

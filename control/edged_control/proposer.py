@@ -51,7 +51,7 @@ class Proposer:
         """Nobody's wish is walked to any more."""
         self._walk = None
 
-    def propose(self, mode: Mode, seen: Seen) -> Wanted:
+    def propose(self, mode: Mode, set_point: float, seen: Seen) -> Wanted:
         """What to write in this cycle. Without a good process value and readback there is nothing to want."""
         process_value, present = good_number(seen.process_value), seen.present()
         if process_value is None or present is None:
@@ -59,7 +59,7 @@ class Proposer:
         now = self._clock.monotonic()
         seconds, self._last = min(now - self._last, credit_cap(self._settings.period_seconds)), now
         if mode is Mode.AUTOMATIC:
-            output = self._pid.update(self._settings.set_point, process_value, present, seconds)
+            output = self._pid.update(set_point, process_value, present, seconds)
             if output.value is None:
                 return Wanted(None, output.fault)
             return Wanted(arbitrate([self.proposal(PID, output.value)], now))

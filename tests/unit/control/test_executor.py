@@ -20,7 +20,7 @@ from edged.types import Limits, Refused, Sample, Seal, Signal
 from edged_control.executor import ControlExecutor
 from edged_control.gate import Mode
 from edged_control.lease import Lease
-from edged_control.memory import Memory, Remembered
+from edged_control.memory import DAMAGED, Memory, Remembered
 from tests.unit.control.rig import BELT_LIMITS, LOOP, SIGNALS, FakeAlarms, FakeRoad, Rig, finish, narrower, with_loop
 from tests.unit.control.simulated_plc import BELT, HEARTBEAT, LINE, THICKNESS, Interruption, Override, PlcClient
 
@@ -188,32 +188,31 @@ def test_memory_keeps_what_it_was_told(tmp_path: Path) -> None:
     again = Memory(path)
     assert again.recall("thickness") == state
     assert again.recall("width") == Remembered()
-    assert not again.damaged
+    assert again.recall("furnace") is None
     assert [entry.name for entry in tmp_path.iterdir()] == ["memory.json"]
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"\xff\xfe", b"[]", b'{"loops": {"a": {"baseline": NaN}}}', b'{"a": 1}']
 )
-def test_a_damaged_memory_says_so_and_heals_when_it_is_told_anew(tmp_path: Path, content: bytes) -> None:
+def test_what_a_damaged_memory_lost_a_person_must_hand_back_loop_by_loop(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "memory.json"
     path.write_bytes(content)
     memory = Memory(path)
-    assert memory.damaged
-    assert memory.recall("a") is None
-    memory.keep("a", Remembered())
-    assert not memory.damaged
-    assert not Memory(path).damaged
+    assert memory.recall("a") == memory.recall("b") == Remembered(yielded=DAMAGED)
+    memory.keep("a", Remembered(baseline=150.0))
+    for known in (memory, Memory(path)):
+        assert known.recall("a") == Remembered(baseline=150.0)
+        assert known.recall("b") == Remembered(yielded=DAMAGED), "another loop's state is no substitute"
 
 
 def test_a_memory_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     path = tmp_path / "memory.json"
     path.mkdir()
     memory = Memory(path)
-    assert memory.damaged
     with pytest.raises(OSError, match="directory"):
         memory.keep("a", Remembered())
-    assert memory.recall("a") is None
+    assert memory.recall("a") == Remembered(yielded=DAMAGED)
     assert [entry.name for entry in tmp_path.iterdir()] == ["memory.json"]
 
 

@@ -1,0 +1,47 @@
+"""The set-point of one loop: the configured one until a person enters another."""
+
+from __future__ import annotations
+
+import math
+
+from edged.log import get_logger
+from edged.settings import LoopSettings
+from edged.types import Refused, Signal
+from edged_control.gate import number
+from edged_control.loop_memory import LoopMemory
+
+log = get_logger("control")
+
+
+class SetPoint:
+    """What a person entered outlives restarts, until the configuration says something else than it said then."""
+
+    def __init__(self, settings: LoopSettings, process_value: Signal, memory: LoopMemory) -> None:
+        self._loop = settings.name
+        self._configured = settings.set_point
+        self._signal = process_value
+        self._memory = memory
+        self.value = settings.set_point
+
+    def start(self) -> None:
+        """Takes up what was remembered."""
+        remembered = self._memory.recall()
+        is_current = remembered is not None and remembered.configured == self._configured
+        entered = remembered.set_point if remembered is not None and is_current else None
+        self.value = self._configured if entered is None else entered
+
+    def request(self, wish: object, identity: str) -> Refused | None:
+        """A person enters a set-point; None when it holds from now on."""
+        value, signal = number(wish), self._signal
+        if value is None:
+            return Refused("finite: the set-point is not a finite number")
+        low = -math.inf if signal.low is None else signal.low
+        high = math.inf if signal.high is None else signal.high
+        if not low <= value <= high:
+            return Refused(f"limits: {value:g} is outside {low:g}..{high:g} {signal.unit}, the range of {signal.path}")
+        state = self._memory.state().model_copy(update={"set_point": value, "configured": self._configured})
+        if not self._memory.keep(state):
+            return Refused("memory: the set-point can't be kept")
+        log.info("set_point", loop=self._loop, value=value, before=self.value, identity=identity)
+        self.value = value
+        return None

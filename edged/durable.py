@@ -1,0 +1,36 @@
+"""Small files that are replaced as a whole: after a crash, and on a full disk, the old one is still there."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+OWNER_ONLY = 0o600
+DRAFT_SUFFIX = ".new"
+
+
+def replace_file(path: Path, text: str, mode: int = OWNER_ONLY) -> None:
+    """Returns when the text is on disk under that name. Raises OSError, and then the old file is untouched."""
+    draft = path.with_suffix(DRAFT_SUFFIX)
+    try:
+        _write(draft, text, mode)
+        draft.replace(path)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    with suppress(FileNotFoundError):
+        path.unlink()
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

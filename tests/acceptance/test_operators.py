@@ -1,0 +1,81 @@
+"""People at the plant and at the box, on the whole line: a loop that yielded comes back by `edged control` (CARD4)."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymodbus.client import ModbusTcpClient
+
+from bench.line import LineStack
+from tests.acceptance.bad_input_rig import edged, start_line, until
+
+BELT_REGISTER = 102
+LOOP = "thickness"
+
+pytestmark = pytest.mark.timeout(200)
+
+
+@pytest.fixture
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LineStack]:
+    with LineStack(tmp_path_factory.mktemp("operators") / "line") as stack:
+        start_line(stack)
+        yield stack
+        stack.stop()
+
+
+def loop(status: Any) -> Any:
+    """The one loop of /status."""
+    return status["loops"][0]
+
+
+def operate(line: LineStack, speed: float) -> None:
+    """A person turns the knob at the belt drive."""
+    client = ModbusTcpClient("127.0.0.1", port=line.modbus_port)
+    assert client.connect()
+    registers = client.convert_to_registers(speed, client.DATATYPE.FLOAT32)
+    assert not client.write_registers(BELT_REGISTER, registers, device_id=1).isError()
+    client.close()
+
+
+def control(line: LineStack, *words: str) -> subprocess.CompletedProcess[str]:
+    """`edged control` as anna."""
+    url = f"http://127.0.0.1:{line.http_port}"
+    token = {"EDGED_OPERATOR_TOKEN": str(line.folder / "anna.token")}
+    return edged("control", *words, "--url", url, environment=token)
+
+
+def test_a_loop_that_yielded_is_given_back_by_a_known_person(line: LineStack) -> None:
+    until(line, "AUTO", lambda status: loop(status)["actual_mode"] == "AUTO")
+    refused = control(line, "mode", LOOP, "MAN", "--token-file", str(line.secret))
+    assert refused.returncode == 1
+    assert "no operator is named" in refused.stderr
+
+    added = edged("control", "add-operator", "anna", "--file", line.operators, "--out", line.folder / "anna.token")
+    assert added.returncode == 0, added.stderr
+    present = loop(line.status())["readback"]
+    operate(line, present + 3.0)
+    until(line, "the loop to yield", lambda status: loop(status)["actual_mode"] == "local-override")
+    writes = loop(line.status())["verified_writes"]
+    assert "local-override" in control(line, "status").stdout
+
+    given = control(line, "override", LOOP, "--reason", "belt is clean again")
+    assert (given.returncode, given.stdout) == (0, f"override {LOOP}: accepted\n"), given.stderr
+    until(line, "AUTO again", lambda status: loop(status)["actual_mode"] == "AUTO")
+    until(line, "writes again", lambda status: loop(status)["verified_writes"] > writes)
+
+    assert control(line, "setpoint", LOOP, "4.05").returncode == 0
+    assert loop(line.status())["set_point"] == 4.05
+    assert control(line, "mode", LOOP, "OOS").returncode == 1, "that is for engineers"
+    line.wait_until_drained()
+    page = line.hub_page("/api/v1/events?kind=OperatorAction&limit=100")
+    assert page is not None
+    told = [(e["source"], e["body"]["identity"], e["body"]["action"], e["body"]["outcome"]) for e in page["events"]]
+    assert sorted(told) == [
+        (LOOP, "anna", "mode", "denied"),
+        (LOOP, "anna", "override", "accepted"),
+        (LOOP, "anna", "setpoint", "accepted"),
+    ]
+    assert line.stop_edge() == 0
