@@ -12,11 +12,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench.processes import StackFailed, descendants, free_port, wait_until
+from bench.processes import StackFailed, cpu_seconds, descendants, free_port, wait_until
 
 PROGRAMS = Path("/usr/lib/postgresql")
 USER = "edged"
@@ -114,6 +115,11 @@ class PostgresServer:
             )
         wait_until("PostgreSQL", self._answers, seconds=READY_SECONDS)
 
+    def run(self, sql: str) -> str:
+        """What psql prints for these statements. Raises StackFailed."""
+        words = ["-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", DATABASE, "-qtAX", "-v", "ON_ERROR_STOP=1"]
+        return self._run("psql", [*words, "-c", sql])
+
     def stop(self) -> None:
         """Ends every connection and writes a checkpoint (pg_ctl stop -m fast)."""
         self._end(signal.SIGINT)
@@ -122,9 +128,13 @@ class PostgresServer:
         """Ends without a checkpoint (pg_ctl stop -m immediate): the next start recovers from the log."""
         self._end(signal.SIGQUIT)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """To the postmaster alone."""
         os.kill(self.pid, number)
+
+    def cpu_seconds(self) -> float:
+        """User + system seconds of all its processes, ended ones included."""
+        return cpu_seconds(self.pid)
 
     def close(self) -> None:
         """Stops it and removes its data."""
@@ -136,37 +146,38 @@ class PostgresServer:
         secret = self._folder / "password"
         secret.write_text(PASSWORD, encoding="utf-8")
         secret.chmod(0o644)
-        words = [self._programs / "initdb", "-D", self.data, "-U", USER, f"--pwfile={secret}"]
-        self._run(*words, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions")
+        options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions", "--no-sync"]
+        self._run("initdb", ["-D", str(self.data), "-U", USER, f"--pwfile={secret}", *options])
         secret.unlink()
-        single = [self._programs / "postgres", "--single", "-D", self.data, "postgres"]
-        self._run(*single, text=f"CREATE DATABASE {DATABASE};\n")
+        self._run("postgres", ["--single", "-D", str(self.data), "postgres"], f"CREATE DATABASE {DATABASE};\n")
 
-    def _run(self, *words: str | Path, text: str = "") -> None:
+    def _run(self, program: str, words: Sequence[str], text: str = "") -> str:
         done = subprocess.run(
-            words,
+            [str(self._programs / program), *words],
             input=text.encode(),
             capture_output=True,
             cwd=self._folder,
             user=self._owner,
             group=self._owner,
             extra_groups=[] if self._owner else None,
+            env={**os.environ, "PGPASSWORD": PASSWORD},
             check=False,
         )
         if done.returncode:
-            raise StackFailed(f"{words[0]}: {done.stderr.decode(errors='replace')}")
+            raise StackFailed(f"{program}: {done.stderr.decode(errors='replace')}")
+        return done.stdout.decode()
 
     def _answers(self) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:
             raise StackFailed(f"PostgreSQL ended: {self.log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
-        ready = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        ready = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(ready, check=False).returncode == 0
 
     def _end(self, number: signal.Signals) -> None:
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):
-            self.signal(number)
+            self.send(number)
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -201,6 +201,11 @@ def write_mosquitto_config(folder: Path, port: int) -> Path:
     return config
 
 
+def cpu_seconds(pid: int) -> float:
+    """User + system seconds of a process, its living descendants and its ended children."""
+    return sum(_cpu_seconds(one) for one in _tree(pid))
+
+
 def descendants(pid: int) -> list[int]:
     """The living children of a process and theirs."""
     return _tree(pid)[1:]

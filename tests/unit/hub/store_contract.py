@@ -37,6 +37,9 @@ SECOND = 1_000_000_000
 EVERYTHING = Period(0, 2**63 - 1)
 MANY = 10_000
 
+SHARED_BY_STORES = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]
+"""Each example opens stores of its own, and each store's test is another class with the same tests."""
+
 Opener = Callable[[Path, Clock], Awaitable[Store]]
 
 
@@ -234,7 +237,7 @@ class StoreContract:
             Bucket(START + 40 * SECOND, None, None, None, 1, 1.0),
         ]
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, deadline=None, suppress_health_check=SHARED_BY_STORES)
     @given(posts=st.lists(st.lists(st.integers(1, 12), max_size=5), max_size=8))
     async def test_any_order_of_posts_holds_each_batch_once(
         self, opener: Opener, tmp_path_factory: pytest.TempPathFactory, posts: list[list[int]]
