@@ -47,7 +47,7 @@ class Outbox:
     @property
     def stream(self) -> str:
         """The stream that new batches belong to."""
-        return self._writer.stream
+        return self._writer.files.stream
 
     @property
     def writable(self) -> bool:
@@ -80,7 +80,7 @@ class Outbox:
                 touch=self._writer.touch,
                 lose=self._writer.retention.lose,
             )
-            sink.set_volumes(self._writer.shelf.volumes, self._writer.sink_rows)
+            sink.set_volumes(self._writer.shelf.volumes, self._writer.files.sink_rows)
         return sink
 
     def append(self, source: str, samples: Sequence[Sample], marks: Sequence[bytes] = ()) -> Awaitable[None]:
@@ -93,17 +93,17 @@ class Outbox:
 
     def last_seen(self, source: str) -> int | None:
         """Receive time (ns UTC) of the source's last durable sample, also of earlier runs."""
-        return self._writer.sources.last_seen(source)
+        return self._writer.files.sources.last_seen(source)
 
     def marks(self, source: str) -> Sequence[bytes]:
         """The source's last durable marks, oldest first, also of earlier runs."""
-        return self._writer.sources.marks(source)
+        return self._writer.files.sources.marks(source)
 
     def status(self) -> OutboxStatus:
         """A snapshot."""
         writer, last = self._writer, self._writer.last
         return OutboxStatus(
-            stream=writer.stream,
+            stream=writer.files.stream,
             bytes=last.used_bytes if last else 0,
             free_pages=last.free_pages if last else 0,
             lanes=self._lanes(),

@@ -9,21 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edged.clock import Clock
-from edged.intervals import IntervalSet
 from edged.log import get_logger
+from edged.outbox_files import Files
 from edged.outbox_group import Durable, Group, Losses, gaps_of
-from edged.outbox_open import Request, disk_trouble, open_outbox, put_aside, remembered
+from edged.outbox_open import disk_trouble
 from edged.outbox_retention import Retention
-from edged.outbox_schema import new_stream
 from edged.outbox_shelf import Shelf, Volume
 from edged.outbox_sink import OutboxSink
-from edged.outbox_sources import Sources
 from edged.outbox_status import Meters
-from edged.outbox_types import Committed, EventPiece, Piece, SinkRow, Transaction
+from edged.outbox_types import Committed, EventPiece, Piece, Transaction
 from edged.records import encode_events
 from edged.settings import OutboxSettings
 from edged.supervise import start_task
-from edged.types import Gap, Lane
+from edged.types import Gap
 
 CLOSED = "the outbox is closed"
 FILES_TRIED = 2
@@ -46,16 +44,13 @@ class Writer:
         meters: Meters,
         sinks: Mapping[str, OutboxSink],
     ) -> None:
-        self._path = path
         self._settings = settings
         self._clock = clock
         self._meters = meters
         self._sinks = sinks
         self.shelf = Shelf(self._found_damaged)
-        self.sources = Sources()
         self.retention = Retention(self.shelf, sinks, settings, clock, self._record_own)
-        self.stream = new_stream()
-        self.sink_rows: Sequence[SinkRow] = ()
+        self.files = Files(path, settings, clock, self.shelf, sinks, self.retention)
         self.degraded = ""
         self.commits = 0
         self.last: Committed | None = None
@@ -75,10 +70,10 @@ class Writer:
     async def start(self) -> None:
         """Opens the file, or begins degraded. Raises OutboxTooNew."""
         try:
-            await self._open()
+            self.last = await self.files.open()
         except (sqlite3.Error, OSError) as fault:
             self._degrade(str(fault))
-            self.sources.load(*await self.shelf.run(remembered, self._path))
+            await self.files.remember()
             self._filling.set()
         writer = start_task("outbox-writer", self._write())
         writer.add_done_callback(self._ended)
@@ -133,23 +128,24 @@ class Writer:
             await asyncio.wait(self._tasks)
         for group in (*self._queue, self._group):
             group.break_off(self.degraded or CLOSED)
-        await self._close_files(clean=not self.degraded)
+        await self.files.close(clean=not self.degraded)
         self.shelf.stop()
 
     async def _watch_time(self) -> None:
+        """Sets `due` when the current group has waited long enough, or when it is time to try the disk again."""
         while True:
             await self._filling.wait()
             self._filling.clear()
-            await self._clock.sleep(self._time_left())
-            if self.degraded or self._time_left() <= CLOCK_GRAIN_SECONDS:
+            if self.degraded:
+                await self._clock.sleep(RETRY_SECONDS)
                 self._due.set()
             elif self._group.opened is not None:
-                self._filling.set()
-
-    def _time_left(self) -> float:
-        if self.degraded or self._group.opened is None:
-            return RETRY_SECONDS
-        return self._group.opened + self._settings.commit_seconds - self._clock.monotonic()
+                left = self._group.opened + self._settings.commit_seconds - self._clock.monotonic()
+                if left <= CLOCK_GRAIN_SECONDS:
+                    self._due.set()
+                else:
+                    await self._clock.sleep(left)
+                    self._filling.set()
 
     async def _write(self) -> None:
         while not self._closing or self._flushes:
@@ -186,9 +182,10 @@ class Writer:
         for _ in range(FILES_TRIED):
             try:
                 if self._damage is not None:
-                    await self._put_aside(self._damage)
+                    await self.files.put_aside(self._damage)
+                    self._damage = None
                 if self.shelf.store is None:
-                    await self._open()
+                    self.last = await self.files.open()
                 await self._commit_to(group, probe=probe)
             except (sqlite3.Error, OSError) as fault:
                 if isinstance(fault, OSError) or disk_trouble(fault):
@@ -233,7 +230,7 @@ class Writer:
             raise
         self._committed(volume, work, done)
         for old in drained:
-            await self._forget(old)
+            await self.files.forget(old)
 
     def _committed(self, volume: Volume, work: Transaction, done: Committed) -> None:
         self.commits += 1
@@ -247,7 +244,7 @@ class Writer:
             self.shelf.recent.add(batch)
             for sink in self._sinks.values():
                 sink.committed(batch)
-        self.sources.note(work.pieces, work.events)
+        self.files.sources.note(work.pieces, work.events)
         samples = sum(len(piece.samples) for piece in work.pieces)
         self.rows -= samples
         self._meters.committed(samples, done, self.rows)
@@ -265,57 +262,6 @@ class Writer:
             emptied = self._queue.popleft()
             (self._queue[0] if self._queue else self._group).absorb(emptied)
         self._meters.dropped.inc(self.losses.samples - dropped)
-
-    async def _open(self) -> None:
-        opened = await self.shelf.run(open_outbox, self._request())
-        state = opened.state
-        olds = [
-            Volume(known.stream, known.candidates, _heads(known.candidates), aside) for known, aside in opened.asides
-        ]
-        current = Volume(state.stream, state.stored, state.heads)
-        self.sink_rows = [*self.sink_rows, *state.sinks, *(row for known, _ in opened.asides for row in known.sinks)]
-        self.stream = state.stream
-        self.shelf.store = opened.store
-        self.shelf.volumes[:] = [*olds, current]
-        for sink in self._sinks.values():
-            sink.set_volumes(self.shelf.volumes, self.sink_rows)
-        self.sources.load(state.sources, state.marks)
-        self.retention.begin(current)
-        self.last = Committed((), state.rows, {}, state.used_bytes, state.free_pages, 0.0)
-        log.info("outbox_open", stream=state.stream, old_streams=len(olds), file=self._path.name)
-
-    def _request(self) -> Request:
-        now = self._clock.now()
-        return Request(self._path, self._settings.synchronous, new_stream(), now, self.retention.oldest(now))
-
-    async def _put_aside(self, fault: sqlite3.Error) -> None:
-        """Sets the current file aside; what the sinks know is kept for the next one."""
-        if self.shelf.store is not None:
-            self.sink_rows = [row for sink in self._sinks.values() for row in sink.every_row()]
-            await self._close_files(clean=False)
-            self.shelf.volumes.clear()
-        await self.shelf.run(put_aside, self._request(), fault)
-        self._damage = None
-
-    async def _close_files(self, *, clean: bool) -> None:
-        store, self.shelf.store = self.shelf.store, None
-        for volume in self.shelf.volumes:
-            if volume.aside is not None:
-                await self.shelf.run(volume.aside.close)
-        if store is not None:
-            try:
-                await self.shelf.run(store.close, clean)
-            except sqlite3.Error as fault:
-                log.warning("outbox_close_failed", fault=str(fault))
-
-    async def _forget(self, old: Volume) -> None:
-        """An old file has drained."""
-        self.shelf.volumes.remove(old)
-        for sink in self._sinks.values():
-            sink.drop_volume(old)
-        if old.aside is not None:
-            await self.shelf.run(old.aside.close)
-            log.info("old_stream_drained", stream=old.stream, file=old.aside.path.name)
 
     def _degrade(self, reason: str) -> None:
         if not self.degraded:
@@ -347,10 +293,6 @@ class Writer:
             self._degrade(f"its writer failed: {fault}")
         for done in self._flushes:
             done.cancel()
-
-
-def _heads(candidates: Mapping[Lane, IntervalSet]) -> dict[Lane, int]:
-    return {lane: numbers.last or 0 for lane, numbers in candidates.items()}
 
 
 def _refused(reason: str) -> Durable:

@@ -78,6 +78,16 @@ async def test_events_are_committed_at_once_and_take_the_group_along(path: Path,
         assert values(await drain(sink)) == [0.0, 1.0]
 
 
+async def test_a_group_after_an_early_commit_waits_no_longer_than_any_other(path: Path, clock: VirtualClock) -> None:
+    async with opened(path, clock, commit_seconds=COMMIT_SECONDS, commit_samples=10) as outbox:
+        await outbox.record([ALARM])
+        await outbox.append("a", samples_of(10))
+        await clock.advance(COMMIT_SECONDS / 4)
+        waiting = outbox.append("a", samples_of(1))
+        await clock.advance(COMMIT_SECONDS)
+        await waiting
+
+
 async def test_nothing_appended_is_durable_already(path: Path, clock: VirtualClock) -> None:
     async with opened(path, clock) as outbox:
         await outbox.append("a", [])
@@ -305,7 +315,7 @@ async def test_what_was_confirmed_is_held_and_can_be_sent_again(path: Path, cloc
     async with opened(path, clock) as outbox:
         sink = outbox.sink("sparkplug", hold_seconds=20.0)
         await put(outbox, start=1)
-        await clock.advance(100)
+        await clock.advance(2.0)
         await put(outbox, start=2)
         confirmed = clock.now()
         await drain(sink)
@@ -459,7 +469,7 @@ async def test_full_pages_mean_degraded_then_healed(path: Path, clock: VirtualCl
             await outbox.record([ALARM])
         assert seqs(await take(sink)) == [1]
         await limit_pages(outbox, None)
-        await clock.advance(1.0)
+        await clock.advance(2.0)
         await waiting
         assert outbox.writable
         assert seqs(await take(sink)) == [2]
@@ -479,7 +489,7 @@ async def test_what_the_ring_dropped_is_one_gap_per_source(path: Path, clock: Vi
         assert outbox.status().dropped_samples == 9
         assert not any(future.done() for future in waiting if isinstance(future, asyncio.Future))
         await limit_pages(outbox, None)
-        await clock.advance(1.0)
+        await clock.advance(2.0)
         for future in waiting:
             await future
         assert outbox.last_seen("a") == 91
