@@ -34,10 +34,10 @@ def loop(status: Any) -> Any:
 def operate(line: LineStack, speed: float) -> None:
     """A person turns the knob at the belt drive."""
     client = ModbusTcpClient("127.0.0.1", port=line.modbus_port)
-    assert client.connect()
+    assert client.connect()  # type: ignore[no-untyped-call]
     registers = client.convert_to_registers(speed, client.DATATYPE.FLOAT32)
     assert not client.write_registers(BELT_REGISTER, registers, device_id=1).isError()
-    client.close()
+    client.close()  # type: ignore[no-untyped-call]
 
 
 def control(line: LineStack, *words: str) -> subprocess.CompletedProcess[str]:

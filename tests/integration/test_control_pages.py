@@ -22,7 +22,6 @@ from edged.settings import HttpSettings, Secret
 from edged.subcommand import FAILED, WRONG_INPUT
 from edged.supervise import start_task
 
-
 ACCEPTED = Answer(Outcome.ACCEPTED)
 
 

@@ -20,7 +20,7 @@ from edged.errors import ConfigError, DamagedRecord
 from edged.faults import Faults
 from edged.records import decode, encode_events, encode_samples
 from edged.taglist import COLUMNS, read_tag_list
-from edged.types import Alarm, AlarmState, BatchKey, Gap, Lane, Priority, QualityResult, Sample, SeqRange
+from edged.types import Alarm, AlarmState, BatchKey, Event, Gap, Lane, Priority, QualityResult, Sample, SeqRange
 from edged_cloud_sync import wire
 from edged_cloud_sync.wire import Answer, Envelope, Refusal, WireBatch, WireError
 from edged_control.gate import Mode
@@ -45,7 +45,7 @@ MIXED = [
     Sample("line_a/mik_1/defect", None, NOW + 2, NOW + 2, 0, "source_offline"),
     Sample("line_a/mik_1/defect", "crack ü", NOW + 3, NOW + 3),
 ]
-EVENTS = [
+EVENTS: list[Event] = [
     Gap("opcua", 1, 2, "source_overflow", "s", "process", 1, 5, 9),
     Alarm("hot", "line_a/furnace/temperature", AlarmState.UNACKNOWLEDGED, Priority.HIGH, "too hot", 3, 1650.5),
     QualityResult("u-1", NOW, False, "bubble", "cold_end"),
