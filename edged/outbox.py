@@ -1,7 +1,7 @@
 """The durable outbox: what is appended is committed in groups, numbered, kept until every sink has confirmed it.
 
-Nothing else in edged makes data durable. One thread owns the file, one hop per group; see "Delivery guarantee" in
-docs/architecture.md for what is promised.
+Nothing else in edged makes data durable. One thread owns the file, one hop per group; docs/adr/0002-delivery.md says
+what is promised and why.
 """
 
 from __future__ import annotations
