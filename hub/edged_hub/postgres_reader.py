@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from edged.columns import INT64_MAX
 from edged.intervals import IntervalSet
+from edged_hub.buckets import few_starts
 from edged_hub.ledger import missing
 from edged_hub.postgres_connect import Connections
 from edged_hub.postgres_rows import loaded_value
@@ -29,9 +29,6 @@ from edged_hub.store import (
     StoreUnavailable,
     Totals,
 )
-
-FEW_BUCKETS = 2_000
-"""Up to here one range of the index per interval is cheaper than grouping."""
 
 Row = Sequence[Any]
 
@@ -72,10 +69,10 @@ class PostgresReader:
         ((first, last),) = await self._fetch("extent", ids, period.start, period.end)
         if first is None:
             return []
-        start, end = first // bucket_ns * bucket_ns, last // bucket_ns * bucket_ns
+        starts = few_starts(first, last, bucket_ns)
         try:
-            if end - start <= FEW_BUCKETS * bucket_ns and end + bucket_ns <= INT64_MAX:
-                rows = await self._fetch("buckets_few", ids, start, end, bucket_ns, period.start, period.end, limit)
+            if starts is not None:
+                rows = await self._fetch("buckets_few", ids, *starts, bucket_ns, period.start, period.end, limit)
             else:
                 rows = await self._fetch("buckets", ids, bucket_ns, period.start, period.end, limit)
         except StoreUnavailable as fault:

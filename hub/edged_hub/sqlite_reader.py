@@ -12,6 +12,7 @@ from typing import Any
 import aiosqlite
 
 from edged.intervals import IntervalSet
+from edged_hub.buckets import few_starts
 from edged_hub.ledger import missing
 from edged_hub.rows import load_value
 from edged_hub.sqlite_files import connect_reader, statement
@@ -67,8 +68,16 @@ class SqliteReader:
     async def buckets(
         self, signal: str, period: Period, bucket_ns: int, limit: int, node: str | None
     ) -> Sequence[Bucket]:
-        values = {"signal": signal, "node": node, "start": period.start, "end": period.end, "limit": limit}
-        return [Bucket(*row) for row in await self._fetch("buckets", values | {"bucket": bucket_ns})]
+        values: dict[str, object] = {"start": period.start, "end": period.end, "limit": limit, "bucket": bucket_ns}
+        ids = [signal_id for (signal_id,) in await self._fetch("signals_of_path", {"signal": signal, "node": node})]
+        if len(ids) == 1:
+            values["signal_id"] = ids[0]
+            ((first, last),) = await self._fetch("extent", values)
+            starts = None if first is None else few_starts(first, last, bucket_ns)
+            if starts is not None:
+                few = await self._fetch("buckets_few", values | {"first": starts.first, "last": starts.last})
+                return sorted(bucket for row in few if (bucket := _bucket(*row)).samples)[:limit]
+        return [Bucket(*row) for row in await self._fetch("buckets", values | {"signal": signal, "node": node})]
 
     async def events(self, period: Period, limit: int, kind: str | None, node: str | None) -> Sequence[HeldEvent]:
         values = {"start": period.start, "end": period.end, "limit": limit, "kind": kind, "node": node}
@@ -148,6 +157,13 @@ def _sample(row: Sequence[Any]) -> HeldSample:
     node, signal, unit, source_time, receive_time, kind, number, text, quality, reason, seq, place = row
     value = load_value(kind, number, text)
     return HeldSample(node, signal, unit, source_time, receive_time, value, quality, reason, seq, place)
+
+
+def _bucket(start: int, packed: str) -> Bucket:
+    """Statistics as SQL's `quote` writes them, which loses no digit."""
+    *values, samples, good = (None if text == "NULL" else float(text) for text in packed.split())
+    minimum, mean, maximum = values
+    return Bucket(start, minimum, mean, maximum, int(samples or 0), good or 0.0)
 
 
 def _spans(numbers: IntervalSet) -> list[Span]:

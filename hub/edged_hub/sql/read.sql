@@ -20,6 +20,24 @@ FROM sample_rows r JOIN batches b USING (batch_id) JOIN signals n USING (signal_
 WHERE r.signal_id = :signal_id AND r.source_time >= :start AND r.source_time < :end
 ORDER BY r.signal_id, r.source_time, r.batch_id, r.row LIMIT :limit;
 
+-- name: extent
+SELECT (SELECT min(source_time) FROM sample_rows
+        WHERE signal_id = :signal_id AND source_time >= :start AND source_time < :end),
+    (SELECT max(source_time) FROM sample_rows
+        WHERE signal_id = :signal_id AND source_time >= :start AND source_time < :end);
+
+-- name: buckets_few
+-- One range of the tree per interval, read once: its statistics come as one text, since a subquery has one column.
+WITH RECURSIVE starts (start) AS (
+    VALUES (:first) UNION ALL SELECT start + :bucket FROM starts WHERE start + :bucket <= :last)
+SELECT start, (
+    SELECT quote(min(value)) || ' ' || quote(avg(value)) || ' ' || quote(max(value)) || ' ' || count(*) || ' '
+        || quote(avg(good))
+    FROM (
+        SELECT CASE WHEN quality > 0 THEN value_number END AS value, quality = 192 AS good FROM sample_rows
+        WHERE signal_id = :signal_id AND source_time >= max(start, :start)
+            AND source_time < min(start + :bucket, :end))) FROM starts;
+
 -- name: buckets
 SELECT source_time - ((source_time % :bucket) + :bucket) % :bucket AS bucket_start,
     min(value_number) FILTER (WHERE quality > 0), avg(value_number) FILTER (WHERE quality > 0),

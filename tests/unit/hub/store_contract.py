@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -62,6 +64,23 @@ def offer(first: int, last: int, lane: Lane = Lane.PROCESS) -> SeqRange:
 
 async def values(store: Store, signal: str = SIGNAL) -> list[Value | None]:
     return [held.value for held in await store.history(signal, EVERYTHING, MANY)]
+
+
+def buckets_of(rows: list[Sample], width: int) -> list[Bucket]:
+    """The statistics in plain Python."""
+    of_start: dict[int, list[Sample]] = {}
+    for row in rows:
+        of_start.setdefault(row.source_time // width * width, []).append(row)
+    return [_bucket(start, of_start[start]) for start in sorted(of_start)]
+
+
+def _bucket(start: int, rows: list[Sample]) -> Bucket:
+    numbers = [row.value for row in rows if row.quality > 0 and isinstance(row.value, int | float)]
+    good = sum(row.quality == Quality.GOOD for row in rows) / len(rows)
+    if not numbers:
+        return Bucket(start, None, None, None, len(rows), good)
+    mean = math.fsum(numbers) / len(numbers)
+    return Bucket(start, min(numbers), mean, max(numbers), len(rows), good)
 
 
 class StoreContract:
@@ -236,6 +255,26 @@ class StoreContract:
             Bucket(START + 20 * SECOND, 5.0, 5.0, 5.0, 1, 1.0),
             Bucket(START + 40 * SECOND, None, None, None, 1, 1.0),
         ]
+
+    async def test_buckets_are_what_the_rows_say(self, store: Store) -> None:
+        dice = random.Random(7)
+        rows = [
+            sample(
+                dice.choice([dice.uniform(-5, 5), dice.randint(-9, 9), None, "text"]), dice.uniform(-90, 90), quality=q
+            )
+            for q in dice.choices([Quality.GOOD, Quality.UNCERTAIN, Quality.BAD], k=400)
+        ]
+        await store.ingest(NODE, [process(1, rows[:300])])
+        await store.ingest("line_b", [process(1, rows[300:])])
+        for _ in range(40):
+            start, end = sorted(START + dice.randint(-100, 100) * SECOND for _ in range(2))
+            width = dice.choice([SECOND // 100, SECOND // 3, SECOND, 7 * SECOND, 500 * SECOND])
+            limit, node = dice.choice([3, 17, MANY]), dice.choice([NODE, None])
+            held = rows[:300] if node else rows
+            found = await store.buckets(SIGNAL, Period(start, end), width, limit, node=node)
+            expected = buckets_of([row for row in held if start <= row.source_time < end], width)[:limit]
+            assert [bucket._replace(mean=None) for bucket in found] == [one._replace(mean=None) for one in expected]
+            assert [bucket.mean for bucket in found] == pytest.approx([one.mean for one in expected])
 
     @settings(max_examples=25, deadline=None, suppress_health_check=SHARED_BY_STORES)
     @given(posts=st.lists(st.lists(st.integers(1, 12), max_size=5), max_size=8))
