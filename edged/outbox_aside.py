@@ -13,7 +13,7 @@ from typing import Any
 
 from edged.intervals import IntervalSet
 from edged.log import get_logger
-from edged.outbox_read import ReadableRows, extent, fetch, neighbours, sink_rows
+from edged.outbox_read import ReadableRows, extent, fetch, missing_numbers, neighbours, sink_rows
 from edged.outbox_schema import (
     LANE_CODES,
     LANES,
@@ -31,9 +31,9 @@ from edged.types import NANOSECONDS_PER_SECOND, Lane
 ASIDE_MARK = ".damaged-"
 UUID_BYTES = 16
 MOST_NUMBERS = 1 << 40
+"""No lane gets so far in a thousand years."""
 MOST_UNREAD = 1_000_000
-"""No lane gets to the first in a thousand years, and no damage makes so many batches unreadable as the second says:
-numbers beyond are damaged themselves, and looking for each of them would take for ever."""
+"""A head that makes more batches than these unreadable is damaged itself; looking for each would take for ever."""
 FIRST_PAGE_SUFFIX = ".page1"
 """The damaged first page of a file is kept under this suffix when another took its place."""
 
@@ -135,12 +135,13 @@ def salvage(path: Path) -> tuple[Salvage, Aside] | None:
     if stream is None:
         connection.close()
         return None
-    numbers = {lane: _numbers(connection, lane) for lane in LANES}
+    sinks = _sinks(connection)
+    numbers = {lane: _numbers(connection, stream, lane, sinks) for lane in LANES}
     found = Salvage(
         file=path.name,
         stream=stream,
         candidates={lane: known for lane, (known, _) in numbers.items()},
-        sinks=_sinks(connection),
+        sinks=sinks or (),
         sources=_sources(connection),
         drained=[name for (name,) in _rows(connection, "SELECT file FROM aside WHERE drained")],
         complete=all(complete for _, complete in numbers.values()),
@@ -236,39 +237,48 @@ def _is_stream(name: object) -> bool:
         return False
 
 
-def _numbers(connection: sqlite3.Connection, lane: Lane) -> tuple[IntervalSet, bool]:
-    """The numbers in the tables of batches and of blobs, and every one that can have stood where neither can be read.
+def _numbers(
+    connection: sqlite3.Connection, stream: str, lane: Lane, sinks: Sequence[SinkRow] | None
+) -> tuple[IntervalSet, bool]:
+    """The numbers in the tables of batches and of blobs, and those that should be there and are not.
 
-    The second is false when nobody can tell up to where the lane went.
+    The second is false when nobody can tell which should be there.
     """
-    found, low, high = IntervalSet(), 1, MOST_NUMBERS
-    for table in ("batch", "blob"):
-        query = f"SELECT id FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id "  # noqa: S608 - ours
-        rows = ReadableRows(connection, query, lane_range(lane))
-        lower = IntervalSet.of(seq_of(row_id) for (row_id,) in rows)
-        found.update(lower)
-        if rows.complete:
-            high = 0
-            continue
-        upper = IntervalSet.of(
-            sorted(seq_of(row_id) for (row_id,) in ReadableRows(connection, query + "DESC", lane_range(lane)))
-        )
-        found.update(upper)
-        low = max(low, (lower.last or 0) + 1)
-        high = min(high, (upper.first or MOST_NUMBERS + 1) - 1)
-    known = high < MOST_NUMBERS
-    if not known:
-        head = _head(connection, lane)
-        high, known = max(head, found.last or 0), head > 0
-    if known and low <= high < low + MOST_UNREAD:
-        found.add(low, high)
-    return found, known and high < low + MOST_UNREAD
+    batches, blobs = (_stored(connection, table, lane) for table in ("batch", "blob"))
+    sure = batches.intersection(blobs)
+    head = _head(connection, lane)
+    found = batches.copy()
+    found.update(blobs)
+    found.remove(0, 0)
+    if head is not None:
+        found.remove(max(head, sure.last or 0) + 1, MOST_NUMBERS)
+        if sinks is not None and head - len(found) <= MOST_UNREAD:
+            found.update(missing_numbers(lane, head, found, stream, sinks))
+            return found, True
+    first, last = blobs.first, max(head or 0, blobs.last or 0)
+    if first is not None and last - first <= MOST_UNREAD:
+        found.add(first, last)
+    return found, False
 
 
-def _head(connection: sqlite3.Connection, lane: Lane) -> int:
-    """The last number given out; 0 when it cannot be read, or is too large to be believed."""
-    heads = _rows(connection, "SELECT head FROM lane WHERE code = ?", (LANE_CODES[lane],))
-    return max((head for (head,) in heads if isinstance(head, int) and 0 < head < MOST_NUMBERS), default=0)
+def _stored(connection: sqlite3.Connection, table: str, lane: Lane) -> IntervalSet:
+    """What can be read of a table from both of its ends."""
+    query = f"SELECT id FROM {table} WHERE id BETWEEN ? AND ? ORDER BY id "  # noqa: S608 - ours
+    rows = ReadableRows(connection, query, lane_range(lane))
+    found = IntervalSet.of(seq_of(row_id) for (row_id,) in rows)
+    if not rows.complete:
+        upper = ReadableRows(connection, query + "DESC", lane_range(lane))
+        found.update(IntervalSet.of(sorted(seq_of(row_id) for (row_id,) in upper)))
+    return found
+
+
+def _head(connection: sqlite3.Connection, lane: Lane) -> int | None:
+    """The last number given out; None when it cannot be read, or is too large to be believed."""
+    rows = ReadableRows(connection, "SELECT head FROM lane WHERE code = ?", (LANE_CODES[lane],))
+    heads = [head for (head,) in rows]
+    if not heads:
+        return 0 if rows.complete else None
+    return heads[0] if isinstance(heads[0], int) and 0 <= heads[0] < MOST_NUMBERS else None
 
 
 def _sources(connection: sqlite3.Connection) -> dict[str, int]:
@@ -276,13 +286,13 @@ def _sources(connection: sqlite3.Connection) -> dict[str, int]:
     return {name: seen for name, seen in rows if isinstance(name, str) and isinstance(seen, int)}
 
 
-def _sinks(connection: sqlite3.Connection) -> list[SinkRow]:
-    found: list[SinkRow] = []
+def _sinks(connection: sqlite3.Connection) -> list[SinkRow] | None:
+    """None when they cannot be read."""
     try:
-        found.extend(sink_rows(connection))
-    except (sqlite3.Error, IndexError, TypeError):
-        log.warning("aside_sinks_unreadable")
-    return found
+        return list(sink_rows(connection))
+    except sqlite3.Error as fault:
+        log.warning("aside_sinks_unreadable", fault=str(fault))
+        return None
 
 
 def _rows(connection: sqlite3.Connection, query: str, values: Sequence[int] = ()) -> Iterator[Any]:

@@ -22,7 +22,8 @@ from edged.outbox_aside import (
     salvage,
     set_aside,
 )
-from edged.outbox_schema import companions, connect, create, migrate
+from edged.outbox_read import missing_numbers
+from edged.outbox_schema import LANES, batch_id, companions, connect, create, migrate
 from edged.outbox_store import Store
 from edged.outbox_types import EventPiece, StoredAside, StoredState
 from edged.outbox_wal import is_whole, last_commit_frame
@@ -47,6 +48,8 @@ DISK_TROUBLE = frozenset(
         sqlite3.SQLITE_INTERRUPT,
     }
 )
+UNREADABLE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError, msgpack.UnpackException)
+"""What a value raises that damage has turned into another."""
 ASIDES_KEPT = 3
 GAP_SOURCE = "outbox"
 DAMAGED = "outbox_damaged"
@@ -146,12 +149,25 @@ def _open(request: Request, *, checked: bool) -> tuple[Store, StoredState]:
             _check(connection, request, expected)
         migrate(connection)
         store = Store(request.path, connection, boot_identity())
-        return store, store.load()
-    except (sqlite3.Error, EdgedError, ValueError, KeyError, msgpack.UnpackException) as fault:
+        state = store.load()
+        _compare(connection, state)
+    except (sqlite3.Error, EdgedError):
         connection.close()
-        if isinstance(fault, sqlite3.Error | EdgedError):
-            raise
+        raise
+    except UNREADABLE as fault:
+        connection.close()
         raise sqlite3.DatabaseError(f"its tables cannot be read: {fault}") from fault
+    return store, state
+
+
+def _compare(connection: sqlite3.Connection, state: StoredState) -> None:
+    """A damaged page can read like an empty one. Raises sqlite3.DatabaseError when batches are there and not listed."""
+    query = "SELECT id FROM blob WHERE id BETWEEN ? AND ? LIMIT 1"
+    for lane in LANES:
+        missing = missing_numbers(lane, state.heads[lane], state.stored[lane], state.stream, state.sinks)
+        for first, last in missing.intervals():
+            if connection.execute(query, (batch_id(lane, first), batch_id(lane, last))).fetchone() is not None:
+                raise sqlite3.DatabaseError(f"batches within {lane.value} {first}-{last} are not listed")
 
 
 def _check(connection: sqlite3.Connection, request: Request, expected_frames: int) -> None:

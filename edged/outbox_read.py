@@ -30,7 +30,7 @@ def fetch(connection: sqlite3.Connection, stream: str, lane: Lane, seqs: Sequenc
             return found._replace(rest=seqs[place:])
         row_id = batch_id(lane, seq)
         row = connection.execute(query, (row_id,)).fetchone()
-        if row is None or checksum(stream_bytes, row_id, row[1], row[2]) != row[0]:
+        if not _is_sound(stream_bytes, row_id, row):
             found.damaged.append(seq)
             continue
         size += len(row[2])
@@ -38,12 +38,19 @@ def fetch(connection: sqlite3.Connection, stream: str, lane: Lane, seqs: Sequenc
     return found
 
 
+def _is_sound(stream: bytes, row_id: int, row: tuple[Any, Any, Any] | None) -> bool:
+    """Whether a row of checksum, row count and blob is there and fits; damage can turn any column into NULL."""
+    if row is None or not isinstance(row[1], int) or not isinstance(row[2], bytes):
+        return False
+    return bool(checksum(stream, row_id, row[1], row[2]) == row[0])
+
+
 def extent(connection: sqlite3.Connection, span: Span) -> Extent:
     """What the table of batches says of these numbers; where it lacks some, their neighbours bound the time."""
     query = "SELECT count(*), sum(rows), min(first_time), max(last_time) FROM batch WHERE id BETWEEN ? AND ?"
     first, last = batch_id(span.lane, span.first), batch_id(span.lane, span.last)
     known, rows, start, end = connection.execute(query, (first, last)).fetchone()
-    if known == span.last - span.first + 1:
+    if known == span.last - span.first + 1 and all(isinstance(number, int) for number in (rows, start, end)):
         return Extent(rows, start, end)
     return neighbours(connection, span)
 
@@ -62,7 +69,7 @@ def _one(connection: sqlite3.Connection, query: str, values: tuple[int, int]) ->
         row = connection.execute(query, values).fetchone()
     except sqlite3.DatabaseError:
         return None
-    return None if row is None else int(row[0])
+    return row[0] if row is not None and isinstance(row[0], int) else None
 
 
 def stored_numbers(connection: sqlite3.Connection, lane: Lane) -> IntervalSet:
@@ -71,10 +78,28 @@ def stored_numbers(connection: sqlite3.Connection, lane: Lane) -> IntervalSet:
     return IntervalSet.of(seq_of(row_id) for (row_id,) in connection.execute(query, lane_range(lane)))
 
 
+def missing_numbers(lane: Lane, head: int, known: IntervalSet, stream: str, sinks: Sequence[SinkRow]) -> IntervalSet:
+    """Numbers that were given out, are not known, and that no sink is done with; none when no sink ever took any."""
+    missing = IntervalSet()
+    of_lane = [row for row in sinks if (row.stream, row.lane) == (stream, lane)]
+    if head and of_lane:
+        missing.add(1, head)
+        missing.subtract(known)
+    for row in of_lane:
+        missing.subtract(IntervalSet.parse(row.confirmed))
+        missing.subtract(IntervalSet.parse(row.forgone))
+    return missing
+
+
 def sink_rows(connection: sqlite3.Connection) -> Iterator[SinkRow]:
     """What each sink is done with."""
     for name, stream, code, confirmed, forgone in connection.execute("SELECT * FROM sink"):
-        yield SinkRow(name, stream, LANES[code], confirmed, forgone)
+        try:
+            IntervalSet.parse(confirmed)
+            IntervalSet.parse(forgone)
+            yield SinkRow(str(name), str(stream), LANES[code], confirmed, forgone)
+        except (AttributeError, IndexError, TypeError, ValueError) as fault:
+            raise sqlite3.DatabaseError(f"what sink {name} is done with cannot be read: {fault}") from fault
 
 
 class ReadableRows:

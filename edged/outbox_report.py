@@ -15,7 +15,7 @@ from edged.errors import DamagedRecord, EdgedError, OutboxUnavailable
 from edged.intervals import IntervalSet
 from edged.log import get_logger
 from edged.outbox_open import disk_trouble
-from edged.outbox_read import ReadableRows, fetch, sink_rows, stored_numbers
+from edged.outbox_read import ReadableRows, fetch, missing_numbers, sink_rows, stored_numbers
 from edged.outbox_schema import LANE_CODES, LANES, connect_read_only, lane_range, seq_of
 from edged.outbox_types import RawBatch, SinkRow
 from edged.records import decode_events, decode_samples
@@ -162,7 +162,10 @@ def _lane_faults(connection: sqlite3.Connection, stream: str, lane: Lane) -> lis
     ids = ReadableRows(connection, "SELECT id FROM batch WHERE id BETWEEN ? AND ? ORDER BY id", lane_range(lane))
     stored = [seq_of(row_id) for (row_id,) in ids]
     faults = [] if ids.complete else [f"{lane.value}: the table of batches cannot be read to its end"]
-    faults += [f"{lane.value} {first}-{last}: missing" for first, last in _holes(connection, stream, lane, stored)]
+    missing = missing_numbers(
+        lane, _head(connection, lane), IntervalSet.of(stored), stream, list(sink_rows(connection))
+    )
+    faults += [f"{lane.value} {first}-{last}: missing" for first, last in missing.intervals()]
     for seq in stored:
         try:
             found = fetch(connection, stream, lane, [seq], READ_BYTES)
@@ -173,19 +176,6 @@ def _lane_faults(connection: sqlite3.Connection, stream: str, lane: Lane) -> lis
         except (sqlite3.DatabaseError, DamagedRecord) as fault:
             faults.append(f"{lane.value} {seq}: {fault}")
     return faults
-
-
-def _holes(connection: sqlite3.Connection, stream: str, lane: Lane, stored: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Numbers that were given out, are not there and that no sink is done with. Without sinks nobody can tell."""
-    head, done, known = _head(connection, lane), IntervalSet.of(stored), False
-    for row in sink_rows(connection):
-        if (row.stream, row.lane) == (stream, lane):
-            known = True
-            done.update(IntervalSet.parse(row.confirmed))
-            done.update(IntervalSet.parse(row.forgone))
-    missing = IntervalSet([(1, head)] if head and known else ())
-    missing.subtract(done)
-    return missing.intervals()
 
 
 def _stored(connection: sqlite3.Connection, lane: Lane) -> Iterator[int]:

@@ -175,6 +175,8 @@ class Store:
         marks: dict[str, list[bytes]] = {}
         for source, number, packed in self._connection.execute("SELECT * FROM mark ORDER BY source, number"):
             found = msgpack.unpackb(packed)
+            if not isinstance(found, list) or not all(isinstance(mark, bytes) for mark in found):
+                raise TypeError(f"the marks of {source} cannot be read")
             marks.setdefault(source, []).extend(found)
             self._marks.setdefault(source, deque()).append((number, len(found)))
         return marks

@@ -23,8 +23,6 @@ from edged.taglist import COLUMNS, read_tag_list
 from edged.types import Alarm, AlarmState, BatchKey, Event, Gap, Lane, Priority, QualityResult, Sample, SeqRange
 from edged_cloud_sync import wire
 from edged_cloud_sync.wire import Answer, Envelope, Refusal, WireBatch, WireError
-from edged_control.gate import Mode
-from edged_control.memory import Memory, Remembered
 from edged_control.model import Artefact, Channel, Port, ProcessModel, UnusableModel, faults_of
 from edged_control.model import load as load_model
 from edged_control.model import save as save_model
@@ -58,7 +56,6 @@ ENVELOPES = [
     wire.encode_envelope(Envelope("line_a", [])),
 ]
 ANSWERS = [wire.encode_answer(Answer([KEY], 1, [Refusal(KEY, "damaged")], [OFFER]))]
-REMEMBERED = [b'{"loops":{"thickness":{"baseline":12.5,"target":"automatic","yielded":""}}}']
 MANIFEST = next(PROJECT.glob("configs/models/*/manifest.json")).read_bytes()
 
 
@@ -125,16 +122,6 @@ def read_tags(tmp_path: Path, content: bytes) -> None:
     assert all("address" in row.signal for row in rows)
 
 
-def recall_anything(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "control.json"
-    path.write_bytes(content)
-    memory = Memory(path)
-    kept = memory.recall("thickness")
-    assert kept is None or (isinstance(kept.target, Mode) and (kept.baseline is None or math.isfinite(kept.baseline)))
-    memory.keep("thickness", Remembered(baseline=1.0))
-    assert Memory(path).recall("thickness") == Remembered(baseline=1.0)
-
-
 def load_a_bundle(tmp_path: Path, content: bytes) -> None:
     (tmp_path / MANIFEST_FILE).write_bytes(content)
     with pytest.raises(ModelRefused, match=re.escape(str(tmp_path))):
@@ -183,7 +170,6 @@ test_answer, test_answer_long = tiers(decode_an_answer, body=bent(ANSWERS) | NES
 test_line, test_line_long = tiers(load_a_line, short=40, long=4000, content=bent([EXAMPLE.read_bytes()]))
 test_ceiling, test_ceiling_long = tiers(load_a_ceiling, content=bent([LIMITS]))
 test_tags, test_tags_long = tiers(read_tags, content=bent([TAGS]))
-test_memory, test_memory_long = tiers(recall_anything, content=bent(REMEMBERED) | NESTED.map(orjson.dumps))
 test_bundle, test_bundle_long = tiers(load_a_bundle, content=bent([MANIFEST]) | NESTED.map(orjson.dumps))
 test_process_model, test_process_model_long = tiers(
     load_a_process_model, content=bent([PROCESS_MODEL]) | artefacts | NESTED.map(orjson.dumps) | st.just(DEEP)
