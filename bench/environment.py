@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.postgres_server import programs
 from bench.processes import PROJECT, mosquitto
 from bench.report import table
 
@@ -17,6 +18,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     argparse.ArgumentParser(prog="python -m bench environment", description=__doc__).parse_args(arguments)
     found = {
         "mosquitto": mosquitto(),
+        "PostgreSQL": _shown(programs()),
         "promtool": shutil.which("promtool"),
         "systemd-analyze": shutil.which("systemd-analyze"),
         "node": shutil.which("node"),
@@ -28,6 +30,10 @@ def main(arguments: Sequence[str] = ()) -> int:
     if missing:
         print(f"tests that need {', '.join(missing)} are skipped")
     return 1 if missing and os.environ.get("CI") else 0
+
+
+def _shown(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _existing(path: Path) -> str | None:

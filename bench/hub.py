@@ -69,9 +69,13 @@ class BenchHub:
     def get(self, route: str, **parameters: str) -> bytes:
         """The body of a GET of the read API, over a connection that is kept."""
         token = (self._data / "admin.token").read_text(encoding="utf-8").strip()
-        query = f"/api/v1/{route}?{urlencode(parameters)}"
-        self._reading.request("GET", query, headers={"Authorization": f"Bearer {token}"})
-        answer = self._reading.getresponse()
+        query, headers = f"/api/v1/{route}?{urlencode(parameters)}", {"Authorization": f"Bearer {token}"}
+        self._reading.request("GET", query, headers=headers)
+        try:
+            answer = self._reading.getresponse()
+        except http.client.RemoteDisconnected:  # the hub closes connections that were idle for more than a minute
+            self._reading.request("GET", query, headers=headers)
+            answer = self._reading.getresponse()
         body = answer.read()
         if answer.status != http.client.OK:
             raise SystemExit(f"the hub answered {answer.status}: {body.decode()}")

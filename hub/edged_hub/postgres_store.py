@@ -97,8 +97,7 @@ class PostgresStore:
         try:
             async with connections.faults():
                 slicing = await prepare(connection)
-                if await connection.fetchval("SHOW fsync") != "on":
-                    log.warning("database_not_durable", remedy="set fsync = on in postgresql.conf")
+                await _warn(connection, database)
         except BaseException:
             connection.terminate()
             raise
@@ -216,3 +215,11 @@ class PostgresStore:
                 ready.answer.set_exception(fault)
             else:
                 ready.answer.set_result(answers[number])
+
+
+async def _warn(connection: Any, database: Database) -> None:
+    """Says what an administrator should mend."""
+    if await connection.fetchval("SHOW fsync") != "on":
+        log.warning("database_not_durable", remedy="set fsync = on in postgresql.conf")
+    if not database.local and not await connection.fetchval(statement("is_encrypted")):
+        log.warning("database_in_clear", database=database.place, remedy="add ?sslmode=verify-full to the address")

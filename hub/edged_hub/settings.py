@@ -14,6 +14,7 @@ DEFAULT_PORT = 8480
 DEFAULT_DATA = Path("hub-data")
 DATABASE_SCHEMES = ("postgresql", "postgres")
 DATABASE_PORT = 5432
+LOCAL_SOCKET = "local socket"
 EXPECTED_ADDRESS = "expected postgresql://USER:PASSWORD@HOST:PORT/NAME"
 
 
@@ -23,18 +24,20 @@ class Database:
 
     address: str = field(repr=False)
     place: str
+    local: bool = True
+    """Whether the address stays on this machine."""
 
     @classmethod
     def at(cls, address: str, origin: str = "--database") -> Database:
         """Checks an address. Raises ConfigError, which names `origin` and never the address."""
         try:
             parts = urlsplit(address)
-            host, port = parts.hostname or "local socket", parts.port or DATABASE_PORT
+            host, port = parts.hostname or LOCAL_SOCKET, parts.port or DATABASE_PORT
         except ValueError as fault:
             raise ConfigError([f"{origin}: {EXPECTED_ADDRESS}; special characters in it as %XX"]) from fault
         if parts.scheme not in DATABASE_SCHEMES or "@" in parts.path + parts.query + parts.fragment:
             raise ConfigError([f"{origin}: {EXPECTED_ADDRESS}; special characters in it as %XX"])
-        return cls(address, f"postgresql at {host}:{port}{parts.path}")
+        return cls(address, f"postgresql at {host}:{port}{parts.path}", host == LOCAL_SOCKET or loopback(host))
 
     @classmethod
     def in_file(cls, path: Path) -> Database:

@@ -104,3 +104,6 @@ SELECT kind, name, role, salt, hash, created_ns FROM identities WHERE kind = $1 
 
 -- name: identities
 SELECT kind, name, role, salt, hash, created_ns FROM identities ORDER BY kind, name;
+
+-- name: is_encrypted
+SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid();
