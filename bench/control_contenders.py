@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.control_plants import Case, Path
 from edged_control.estimator import DisturbanceTuning
@@ -48,16 +48,18 @@ class SimcPid:
 class PidPair:
     """Furnace to glass temperature, belt to thickness. `decoupled`: the belt also makes good what the furnace does.
 
-    The other direction cannot be decoupled: the furnace is too slow to make good what the belt does.
+    The other direction cannot be decoupled: the furnace is too slow to make good what the belt does. It is tuned for
+    the gain that it has while the belt holds the thickness.
     """
 
     def __init__(self, case: Case, *, decoupled: bool, shares: Sequence[float]) -> None:
         self._case = case
+        (first, back), (cross, own) = case.paths
+        closed = replace(first, gain=first.gain - back.gain * cross.gain / own.gain)
         self._pids = [
-            Pid(simc(case.paths[i][i], case.period, -math.inf, math.inf, math.inf, share))
-            for i, share in enumerate(shares)
+            Pid(simc(path, case.period, -math.inf, math.inf, math.inf, share))
+            for path, share in zip((closed, own), shares, strict=True)
         ]
-        cross, own = case.paths[1][0], case.paths[1][1]
         self._gain = -cross.gain / own.gain if decoupled else 0.0
         self._lags = (cross.lag, cross.second_lag)
         length = 1 + round((cross.dead_time - own.dead_time) / case.period)

@@ -71,6 +71,7 @@ class GatedInput:
             credit_since=self._credit_since,
             history=self._history,
             baseline=self._entry.start,
+            grant=None,
             period_seconds=self._period,
             tolerance=TOLERANCE,
             deadband=0.0,

@@ -8,10 +8,12 @@ from pathlib import Path
 from bench.control_loop import Trace
 from bench.control_plants import Case
 
-WIDTH, PANEL_HEIGHT, LEFT, TOP, GAP = 860, 170, 78, 34, 34
+WIDTH, PANEL_HEIGHT, LEFT, RIGHT, TOP, GAP = 860, 170, 78, 24, 34, 34
 COLOURS = ("#c2410c", "#1d4ed8", "#15803d")
 SET_POINT_COLOUR = "#525252"
 TICKS = 4
+POINTS = 600
+"""More would not be seen."""
 SECONDS_PER_MINUTE = 60.0
 MARGIN_SHARE = 0.08
 
@@ -56,7 +58,7 @@ def _panel(
     shown = [value for line in (*lines.values(), *references) for value in line]
     margin = MARGIN_SHARE * (max(shown) - min(shown))
     low, high = min(shown) - margin, max(shown) + margin
-    right = WIDTH - 12
+    right = WIDTH - RIGHT
 
     def x_of(minute: float) -> float:
         return LEFT + (right - LEFT) * minute / minutes[-1]
@@ -88,5 +90,6 @@ def _line(
     y_of: Callable[[float], float],
     style: str,
 ) -> str:
-    points = " ".join(f"{x_of(m):.1f},{y_of(v):.1f}" for m, v in zip(minutes, values, strict=True))
+    each = max(1, len(values) // POINTS)
+    points = " ".join(f"{x_of(m):.1f},{y_of(v):.1f}" for m, v in zip(minutes[::each], values[::each], strict=True))
     return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.4"{style}/>'
