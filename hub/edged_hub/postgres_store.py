@@ -182,10 +182,10 @@ class PostgresStore:
 
     async def _take(self, portion: Portion) -> Answer:
         """Prepares in the order of arrival, at most so many rows ahead of the writer."""
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         async with self._turn:
             await self._room.wait()
             prepared = await self._preparer.prepare(portion)
+            answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             self._ready.append(_Ready(prepared, answer))
             self._ready_rows += prepared.rows
             if self._ready_rows >= MAX_READY_ROWS:

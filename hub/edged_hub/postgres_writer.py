@@ -15,7 +15,7 @@ from edged.log import get_logger
 from edged.types import BatchKey
 from edged_cloud_sync.wire import Answer, Refusal, WireBatch
 from edged_hub.ledger import LaneAccount, lacking
-from edged_hub.postgres_connect import CONFUSED, Connections
+from edged_hub.postgres_connect import CONFUSED, FAULTS, Connections
 from edged_hub.postgres_names import Names
 from edged_hub.postgres_partitions import Partitions
 from edged_hub.postgres_prepare import DamagedBatch, Prepared, ReadyBatch
@@ -84,10 +84,11 @@ class PostgresWriter:
                 return [await self._write_apart(prepared) for prepared in group]
 
     async def close(self) -> None:
-        """Closes the connection."""
-        if not self._connection.is_closed():
-            async with self._connections.faults():
-                await self._connection.close(timeout=self._connections.limits.connect_seconds)
+        """Closes the connection, by force when the server does not answer."""
+        try:
+            await self._connection.close(timeout=self._connections.limits.connect_seconds)
+        except FAULTS:
+            self._connection.terminate()
 
     async def _in_time(self, group: Sequence[Prepared]) -> list[Answer]:
         if self._connection.is_closed():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -204,7 +205,7 @@ async def test_a_hub_that_starts_before_its_database_waits_for_it(tmp_path: Path
     assert PASSWORD.encode() not in said + out + rest
 
 
-async def test_the_password_is_in_no_log_and_no_message(
+async def test_the_password_is_in_no_log_and_no_message_and_a_stop_needs_no_database(
     server: PostgresServer, hub: HubProcess, tmp_path: Path
 ) -> None:
     async with aiohttp.ClientSession() as session:
@@ -215,7 +216,9 @@ async def test_the_password_is_in_no_log_and_no_message(
         ready, fault = await fetch(session, hub.url + "/readyz", {})
         await asyncio.to_thread(server.start)
         await until("the healing", lambda: _accepts(session, hub, secret))
-    await hub.kill()
+    await asyncio.to_thread(server.crash)
+    assert await hub.kill(signal.SIGTERM) == 0
+    await asyncio.to_thread(server.start)
     assert ready == 503
     assert "postgresql at 127.0.0.1" in said
     log = hub.log.read_text()
