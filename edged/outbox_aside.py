@@ -18,6 +18,7 @@ from edged.outbox_schema import (
     LANE_CODES,
     LANES,
     PAGE_BYTES,
+    batch_id,
     companions,
     connect_read_only,
     create,
@@ -32,6 +33,8 @@ ASIDE_MARK = ".damaged-"
 UUID_BYTES = 16
 MOST_NUMBERS = 1 << 40
 """No lane gets so far in a thousand years."""
+LOOKED_UP = 10_000
+"""Single numbers looked for below the lowest that was found: some 50 ms."""
 MOST_UNREAD = 1_000_000
 """A head that makes more batches than these unreadable is damaged itself; looking for each would take for ever."""
 FIRST_PAGE_SUFFIX = ".page1"
@@ -245,20 +248,35 @@ def _numbers(
     The second is false when nobody can tell which should be there.
     """
     batches, blobs = (_stored(connection, table, lane) for table in ("batch", "blob"))
-    sure = batches.intersection(blobs)
     head = _head(connection, lane)
+    if head is not None and (head < (batches.intersection(blobs).last or 0) or _within(blobs, head + 1)):
+        head = None
     found = batches.copy()
-    found.update(blobs)
     found.remove(0, 0)
     if head is not None:
-        found.remove(max(head, sure.last or 0) + 1, MOST_NUMBERS)
-        if sinks is not None and head - len(found) <= MOST_UNREAD:
-            found.update(missing_numbers(lane, head, found, stream, sinks))
-            return found, True
+        found.remove(head + 1, MOST_NUMBERS)
+    found.update(blobs)
+    if head is not None and sinks is not None and head - len(found) <= MOST_UNREAD:
+        found.update(missing_numbers(lane, head, found, stream, sinks))
+        return found, True
     first, last = blobs.first, max(head or 0, blobs.last or 0)
     if first is not None and last - first <= MOST_UNREAD:
         found.add(first, last)
+        found.update(_below(connection, lane, first))
     return found, False
+
+
+def _within(numbers: IntervalSet, first: int) -> bool:
+    """Whether there are any that follow `first` closely: far away, they are damaged themselves."""
+    return bool(numbers.intersection(IntervalSet([(first, first + MOST_UNREAD)])))
+
+
+def _below(connection: sqlite3.Connection, lane: Lane, first: int) -> IntervalSet:
+    """Blobs that no scan from either end comes to, because they lie between damaged pages: looked up one by one."""
+    found = []
+    for seq in range(max(1, first - LOOKED_UP), first):
+        found += [seq for _ in _rows(connection, "SELECT 1 FROM blob WHERE id = ?", (batch_id(lane, seq),))]
+    return IntervalSet.of(found)
 
 
 def _stored(connection: sqlite3.Connection, table: str, lane: Lane) -> IntervalSet:

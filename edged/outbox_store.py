@@ -50,6 +50,7 @@ class Store:
         self._connection = connection
         self._boot = boot
         self._opened = False
+        self._suspected = False
         self._page_bytes: int = self._pragma("page_size")
         self._marks: dict[str, deque[tuple[int, int]]] = {}
         self.stream = ""
@@ -92,6 +93,31 @@ class Store:
         batches: list[RawBatch] = []
         if not work.probe:
             self._check_room()
+        try:
+            marks = self._write(work, encoded, heads, rows, batches)
+        except sqlite3.OperationalError as fault:
+            self._suspect(fault)
+            raise
+        self._suspected = False
+        for batch in batches:
+            rows[batch.key.lane] += batch.rows
+        self._opened = True
+        self._heads, self._rows = heads, rows
+        self._note_marks(marks)
+        if work.probe:
+            self._shrink()
+            self._check_room()
+        return Committed(batches, rows, *self._after_commit(work), time.perf_counter() - began)
+
+    def _write(
+        self,
+        work: Transaction,
+        encoded: Sequence[tuple[list[Sample], bytes]],
+        heads: dict[Lane, int],
+        rows: dict[Lane, int],
+        batches: list[RawBatch],
+    ) -> dict[str, list[bytes]]:
+        """One transaction; adds what was inserted to `heads`, `rows` and `batches`, and returns the marks."""
         with transaction(self._connection):
             if work.probe or not self._opened:
                 self._mark_open(work.now)
@@ -104,15 +130,7 @@ class Store:
             self._write_sinks(work)
             for span in work.removals:
                 rows[span.lane] -= self._remove(span)
-        for batch in batches:
-            rows[batch.key.lane] += batch.rows
-        self._opened = True
-        self._heads, self._rows = heads, rows
-        self._note_marks(marks)
-        if work.probe:
-            self._shrink()
-            self._check_room()
-        return Committed(batches, rows, *self._after_commit(work), time.perf_counter() - began)
+        return marks
 
     def adopt(self, asides: Sequence[StoredAside], sources: Mapping[str, int], gaps: EventPiece, now: int) -> None:
         """Notes files that were set aside, when their sources were last seen, and what of them is lost."""
@@ -202,6 +220,23 @@ class Store:
         margin = min(ROOM_BYTES, disk.f_blocks * disk.f_frsize // ROOM_SHARE)
         if disk.f_bavail * disk.f_frsize < margin:
             raise OSError(errno.ENOSPC, f"less than {margin} bytes are free on the disk of {self.path.name}")
+
+    def _suspect(self, fault: sqlite3.OperationalError) -> None:
+        """SQLite calls the disk full, too, when a damaged page points nowhere. Raises sqlite3.DatabaseError then."""
+        if fault.sqlite_errorcode != sqlite3.SQLITE_FULL or self._suspected:
+            return
+        if self._pragma("page_count") >= self._pragma("max_page_count"):
+            return
+        try:
+            self._check_room()
+            ((verdict, *_), *_) = self._connection.execute("PRAGMA quick_check(1)").fetchall()
+        except OSError:
+            return
+        except sqlite3.Error as damage:
+            verdict = str(damage)
+        self._suspected = True
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(f"quick_check: {verdict}") from fault
 
     def _shrink(self) -> None:
         """Gives all free pages back to the disk."""
