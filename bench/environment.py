@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.node_opcua import NODE_VERSION, node
 from bench.postgres_server import programs
 from bench.processes import PROJECT, mosquitto
 from bench.report import table
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         "PostgreSQL": _shown(programs()),
         "promtool": shutil.which("promtool"),
         "systemd-analyze": shutil.which("systemd-analyze"),
-        "node": shutil.which("node"),
+        "Node.js {}.{}".format(*NODE_VERSION): node(),
         "npm peers": _existing(PROJECT / "tests" / "peers" / "node_modules"),
         "EDGED_DATA": _existing(Path(os.environ["EDGED_DATA"])) if "EDGED_DATA" in os.environ else None,
     }

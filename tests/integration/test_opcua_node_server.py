@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from bench.node_opcua import missing
 from edged.clock import SystemClock
 from edged.types import Command, Quality
 from edged_connectors.south.opcua_connector import OpcUaConnector
@@ -34,8 +34,9 @@ class NodeServer(ServerProcess):
 @pytest.fixture
 async def server() -> AsyncIterator[NodeServer]:
     """A counting server with small limits that it does not tell."""
-    if shutil.which("node") is None or not (PEERS / "node_modules").is_dir():
-        pytest.skip("Node.js or the packages of tests/peers are not installed (npm ci --prefix tests/peers)")
+    lacking = missing()
+    if lacking:
+        pytest.skip(f"{lacking}: not installed")
     process = NodeServer("--limit", str(LIMIT), "--hide-limits")
     await process.start()
     yield process
