@@ -38,14 +38,22 @@ class ServerProcess:
 
     async def start(self, *arguments: str) -> None:
         """Starts it and waits until it serves; `arguments` replace those it was made with."""
-        async with asyncio.timeout(READY_SECONDS):
-            await asyncio.to_thread(self.start_now, *arguments)
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await asyncio.to_thread(self.start_now, *arguments)
+        except TimeoutError:
+            self.kill_now()
+            raise
 
     def start_now(self, *arguments: str) -> None:
         """The same for fixtures without an event loop."""
         command = self.command(arguments or self.arguments)
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._answer() == {"ready": True}
+        try:
+            assert self._answer() == {"ready": True}
+        except AssertionError:
+            self.kill_now()
+            raise
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         return [sys.executable, str(SCRIPT), str(self.port), *arguments]
