@@ -43,6 +43,7 @@ class LineStack(Stack):
         self.edge_data = folder / "edge"
         self.secret = folder / "hub-secret"
         self.operators = folder / "operators.json"
+        self.engineers = folder / "engineers.pub"
         self.ready = folder / "plant.json"
         self.mqtt_port = free_port()
         self.hub_port = free_port()
@@ -106,6 +107,7 @@ class LineStack(Stack):
             "EDGED_HUB_URL": self.hub_url,
             "EDGED_HUB_SECRET": str(self.secret),
             "EDGED_OPERATORS": str(self.operators),
+            "EDGED_ENGINEERING_KEYS": str(self.engineers),
             "EDGED_MQTT_PORT": str(self.mqtt_port),
             "EDGED_MQTT_PROTOCOL": "5" if self.real_broker else "3.1.1",
             "EDGED_OPCUA_PORT": str(self.opcua_port),

@@ -294,6 +294,7 @@ class Daemon:
             seal=self._seal,
             state_directory=self._settings.data_directory,
             alarms=self._alarms,
+            engineering_keys=settings.engineering_keys,
         )
 
     def _control_routes(self) -> tuple[web.RouteDef, ...]:
@@ -302,7 +303,7 @@ class Daemon:
         if settings is None or self._control is None:
             return ()
         operators = Operators(settings.operators or self._settings.data_directory / OPERATORS_FILE)
-        return ControlPages(operators, self._control.desk).routes()
+        return ControlPages(operators, self._control.desk, self.status).routes()
 
     def _build_uplink(self) -> Uplink | None:
         settings = self._settings.hub

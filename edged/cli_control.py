@@ -1,4 +1,4 @@
-"""The command `edged control`: what operators and engineers do at the box."""
+"""The command `edged control`: what operators and engineers do at the box; `edged.cli_approve` has the approvals."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from edged.cli_approve import add_approvals
 from edged.errors import ConfigError, EdgedError
 from edged.operators import Operators
 from edged.ports import Action, Outcome, Role
-from edged.status import NoStatus, ask, fetch
+from edged.status import NoStatus, ask, control_status, fetch
 from edged.subcommand import FAILED, Commands, add_command
 from edged.table import render
 
@@ -33,6 +34,8 @@ example:
   edged control setpoint thickness 4.1                    what the loop holds its process value at
   edged control mode thickness AUTO
   edged control override thickness                        after somebody moved the output at the plant: give it back
+  edged control keygen chris                              an engineer's key pair; chris.pub goes to the box
+  edged control approve thickness --key chris.key         let the move go on that waits for an approval
 
 Everything is asked of the running daemon, on this machine only, judged by the gate, and recorded with your name.
 exit status: 0 done or waiting for an approval, 1 refused or failed, 2 wrong usage
@@ -53,6 +56,7 @@ def add_control(commands: Commands) -> None:
     output = _add_order(below, "output", "move the output of a loop in MAN, within the rate", _output)
     output.add_argument("value", metavar="VALUE", type=float, help="in the unit of the output")
     _add_order(below, "override", "end a local override: the loop controls again", _override)
+    add_approvals(below, _add_asking, _order)
     _add_people(below)
 
 
@@ -101,7 +105,11 @@ def _add_url(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
-    answer = fetch(options.url, options.token_file)
+    operator = os.environ.get(TOKEN_VARIABLE)
+    if options.token_file is None and operator:
+        answer = control_status(options.url, Path(operator))
+    else:
+        answer = fetch(options.url, options.token_file)
     print(render({"line": answer.get("line"), **{name: answer.get(name) for name in SHOWN}}))
     return 0
 

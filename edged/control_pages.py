@@ -1,13 +1,15 @@
-"""POST /control/ACTION: what operators ask of control, from this machine only and with a token of their own."""
+"""POST /control/ACTION, GET /control/status: for operators, from this machine only and with a token of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from json import JSONDecodeError
 from typing import Any, TypeAlias
 
 import orjson
 from aiohttp import web
 
+from edged.json_page import as_json
 from edged.operators import NoOperators, Operator, Operators
 from edged.outside import loopback
 from edged.ports import Action, Answer, OperatorDesk, Order, Outcome
@@ -29,13 +31,19 @@ class _Unusable(ValueError):
 class ControlPages:
     """Asks who it is, reads the order, and answers with what became of it: {"outcome": ..., "reason": ...}."""
 
-    def __init__(self, operators: Operators, desk: OperatorDesk) -> None:
+    def __init__(self, operators: Operators, desk: OperatorDesk, status: Callable[[], object]) -> None:
         self._operators = operators
         self._desk = desk
+        self._status = status
 
     def routes(self) -> tuple[web.RouteDef, ...]:
         """What the status server serves for us; these routes guard themselves."""
-        return (web.post(PREFIX + "{action}", self.post),)
+        return (web.post(PREFIX + "{action}", self.post), web.get(PREFIX + "status", self.show))
+
+    async def show(self, request: web.Request) -> web.Response:
+        """What /status shows, for operators where that page has a token of its own."""
+        operator = await self._identify(request, "status")
+        return operator if isinstance(operator, web.Response) else as_json(self._status())
 
     async def post(self, request: web.Request) -> web.Response:
         """One order."""

@@ -10,10 +10,10 @@ import hmac
 import os
 from collections.abc import Awaitable, Callable, Sequence
 
-import orjson
 from aiohttp import web
 
 from edged.errors import EdgedError
+from edged.json_page import as_json
 from edged.log import get_logger
 from edged.settings import HttpSettings
 
@@ -112,12 +112,7 @@ class StatusServer:
         return _verdict(self._ready(), "ready", "not ready yet, see /status")
 
     async def _get_status(self, _: web.Request) -> web.Response:
-        return web.Response(body=orjson.dumps(self._status(), default=_plain), content_type="application/json")
-
-
-def _plain(value: object) -> object:
-    """What JSON has no form for: named tuples become objects like all else, the rest is written out."""
-    return value._asdict() if isinstance(value, tuple) and hasattr(value, "_asdict") else str(value)
+        return as_json(self._status())
 
 
 def _verdict(good: bool, yes: str, no: str) -> web.Response:

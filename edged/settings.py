@@ -244,6 +244,7 @@ class ControlSettings(Section):
     advisory: bool = True
     ceiling: Path = Field(description="root-owned limits file on the box, never pushed from outside")
     operators: Path | None = Field(default=None, description="who may operate loops here (edged control add-operator)")
+    engineering_keys: Path | None = Field(default=None, description="public keys that approvals are signed with")
     limits: tuple[LimitSettings, ...] = ()
     loops: tuple[LoopSettings, ...] = ()
 

@@ -35,6 +35,14 @@ def fetch(base: str, token_file: Path | None = None) -> Mapping[str, object]:
     return reply.body
 
 
+def control_status(base: str, token_file: Path | None) -> Mapping[str, object]:
+    """What /control/status answers an operator. Raises NoStatus, or ConfigError for what is no URL."""
+    reply = ask(base, "/control/status", token_file)
+    if reply.status == http.client.OK and reply.body is not None:
+        return reply.body
+    raise NoStatus(str(reply.body["reason"]) if reply.body and "reason" in reply.body else f"HTTP {reply.status}")
+
+
 def ask(base: str, path: str, token_file: Path | None = None, order: Mapping[str, object] | None = None) -> Reply:
     """GET, or POST with an order. Raises NoStatus when nobody answers, or ConfigError for what is no URL."""
     url = urlsplit(base)

@@ -198,7 +198,15 @@ class Refused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Waits(Refused):
+    """Nothing is written until an approval for `value` comes; then it goes on by itself."""
+
+    value: float
+
+
 Verdict: TypeAlias = Allowed | Clamped | Refused
+"""`Waits` is a refusal for now: whoever knows nothing of approvals takes it for what it is."""
 
 
 class Seal:

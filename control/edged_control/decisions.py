@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from edged.clock import Clock
 from edged.ports import Road
-from edged.types import Allowed, Clamped, Decision, DecisionPhase, Proposal, Refused, Verdict, WriteOutcome
+from edged.types import Allowed, Clamped, Decision, DecisionPhase, Proposal, Refused, Verdict, Waits, WriteOutcome
 from edged_control.gate import HOLD, number
 
 
@@ -23,7 +23,7 @@ class Circumstances(NamedTuple):
 
 
 def word(verdict: Verdict) -> str:
-    """allowed, clamped, refused, or hold where nothing needed to be written."""
+    """allowed, clamped, refused, waits for an approval, or hold where nothing needed to be written."""
     if verdict == HOLD:
         return "hold"
     match verdict:
@@ -31,6 +31,8 @@ def word(verdict: Verdict) -> str:
             return "allowed"
         case Clamped():
             return "clamped"
+        case Waits():
+            return "waits"
         case Refused():
             return "refused"
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 from edged.clock import Clock
 from edged.ports import Action, Answer, Order, Outcome, Role
-from edged.types import Proposal, Refused, Value, Verdict
+from edged.signature import NoKey, PublicKey, public_keys
+from edged.types import Proposal, Refused, Value, Verdict, Waits
+from edged_control.approval import NotApproved, read_approval
 from edged_control.audit import Audit
 from edged_control.gate import Mode, number
 from edged_control.loop import Loop
@@ -15,75 +19,105 @@ from edged_control.proposer import PERSON_PRIORITY
 OPERATOR = "operator"
 """The source of an operator's proposals."""
 WISH_LIFE_SECONDS = 3600.0
-"""So long an operator's wish may wait for an approval or be on its way."""
+"""So long an operator's wish may wait for an approval."""
 HOLDING = frozenset({Mode.MANUAL, Mode.OUT_OF_SERVICE})
 """Modes in which edged moves nothing by itself: asked for, they are entered even where that can't be recorded now."""
 
 
+class _Done(NamedTuple):
+    """What became of an order, and its value as a person would write it down."""
+
+    answer: Answer
+    value: str
+
+
 class Desk:
-    """One for all loops of a line."""
+    """One for all loops of a line. Approvals are believed if one of the engineering keys has signed them."""
 
     def __init__(
         self,
         loops: Mapping[str, Loop],
+        *,
         submit: Callable[[Proposal], Awaitable[Verdict]],
         recordable: Callable[[], bool],
         audit: Audit,
         clock: Clock,
+        engineering_keys: Path | None,
     ) -> None:
         self._loops = loops
         self._submit = submit
         self._recordable = recordable
         self._audit = audit
         self._clock = clock
+        self._engineering_keys = engineering_keys
 
     async def act(self, order: Order) -> Answer:
         """Carries an order out, or says why not; either is recorded."""
         loop = self._loops.get(order.target)
         if loop is None:
-            answer = _refused(f"there is no loop {order.target!r}: {', '.join(self._loops) or 'this line has none'}")
-        elif not (self._recordable() or _mode(order.value) in HOLDING):
-            answer = _refused("what can't be recorded is not done, and the outbox can't be written now")
+            known = ", ".join(self._loops) or "this line has none"
+            done = _Done(_refused(f"there is no loop {order.target!r}: {known}"), _text(order.value, ""))
+        elif not (self._recordable() or (order.action is Action.MODE and _mode(order.value) in HOLDING)):
+            refused = _refused("what can't be recorded is not done, and the outbox can't be written now")
+            done = _Done(refused, _text(order.value, ""))
         else:
-            answer = await self._carry_out(order, loop)
-        reason = ": ".join(filter(None, (order.reason, answer.reason)))
-        value = _written(order, loop)
-        await self._audit.note(order.identity, order.action, order.target, value, reason, answer.outcome)
-        return answer
+            done = await self._carry_out(order, loop)
+        reason = ": ".join(filter(None, (order.reason, done.answer.reason)))
+        await self._audit.note(order.identity, order.action, order.target, done.value, reason, done.answer.outcome)
+        return done.answer
 
     async def deny(self, action: str, identity: str, reason: str) -> None:
         """Records a call of somebody who may not ask."""
         await self._audit.deny(identity, action, reason)
 
-    async def _carry_out(self, order: Order, loop: Loop) -> Answer:
+    async def _carry_out(self, order: Order, loop: Loop) -> _Done:
         match order.action:
             case Action.MODE:
-                return self._change_mode(order, loop)
+                return _Done(_change_mode(order, loop), _text(order.value, ""))
             case Action.SET_POINT:
-                return _answer(loop.request_set_point(order.value, order.identity))
+                refused = loop.request_set_point(order.value, order.identity)
+                return _Done(_answer(refused), _text(order.value, loop.process_unit))
             case Action.OUTPUT:
-                return await self._move(order, loop)
+                return _Done(await self._move(order, loop), _text(order.value, loop.unit))
             case Action.OVERRIDE:
-                return _answer(loop.release(order.identity))
-        return _refused(f"{order.action} is not served here")
-
-    def _change_mode(self, order: Order, loop: Loop) -> Answer:
-        mode = _mode(order.value)
-        if mode is None:
-            return _refused(f"mode: expected AUTO, MAN or OOS, got {order.value!r}")
-        is_parking = Mode.OUT_OF_SERVICE in (mode, loop.target)
-        if is_parking and order.role is not Role.ENGINEER:
-            return Answer(Outcome.DENIED, "only an engineer takes a loop out of service or back")
-        return _answer(loop.request_mode(mode, order.identity))
+                return _Done(_answer(loop.release(order.identity)), "")
+            case Action.APPROVE:
+                return self._approve(order, loop)
+        return _Done(_refused(f"{order.action} is not served here"), _text(order.value, ""))
 
     async def _move(self, order: Order, loop: Loop) -> Answer:
         value = number(order.value)
         if value is None:
             return _refused(f"finite: the output must be a finite number, got {order.value!r}")
         expires = self._clock.monotonic() + WISH_LIFE_SECONDS
-        wish = Proposal(OPERATOR, loop.output, value, PERSON_PRIORITY, expires, identity=order.identity)
-        verdict = await self._submit(wish)
+        verdict = await self._submit(
+            Proposal(OPERATOR, loop.output, value, PERSON_PRIORITY, expires, identity=order.identity)
+        )
+        if isinstance(verdict, Waits):
+            return Answer(Outcome.WAITS, verdict.reason)
         return _refused(verdict.reason) if isinstance(verdict, Refused) else Answer(Outcome.ACCEPTED)
+
+    def _approve(self, order: Order, loop: Loop) -> _Done:
+        try:
+            approval, signer = read_approval(str(order.value), self._keys(), self._clock.now())
+        except (NotApproved, NoKey) as fault:
+            return _Done(_refused(f"approval: {fault}"), "")
+        told = f"{approval.value:g} +/- {approval.span:g} {approval.unit}"
+        return _Done(_answer(loop.grant(approval, signer)), f"{told}, approval {approval.identity}, signed by {signer}")
+
+    def _keys(self) -> tuple[PublicKey, ...]:
+        if self._engineering_keys is None:
+            raise NoKey("control.engineering_keys is not configured, so no approval can be believed")
+        return public_keys(self._engineering_keys)
+
+
+def _change_mode(order: Order, loop: Loop) -> Answer:
+    mode = _mode(order.value)
+    if mode is None:
+        return _refused(f"mode: expected AUTO, MAN or OOS, got {order.value!r}")
+    if Mode.OUT_OF_SERVICE in (mode, loop.target) and order.role is not Role.ENGINEER:
+        return Answer(Outcome.DENIED, "only an engineer takes a loop out of service or back")
+    return _answer(loop.request_mode(mode, order.identity))
 
 
 def _answer(refused: Refused | None) -> Answer:
@@ -99,10 +133,8 @@ def _mode(value: Value | None) -> Mode | None:
     return next((mode for mode in (Mode.AUTOMATIC, Mode.MANUAL, Mode.OUT_OF_SERVICE) if mode == asked), None)
 
 
-def _written(order: Order, loop: Loop | None) -> str:
-    """The value as a person would write it down."""
-    value = number(order.value)
-    if value is None:
-        return "" if order.value is None else str(order.value)
-    unit = loop.unit(order.action) if loop is not None else ""
-    return f"{value:g} {unit}".strip()
+def _text(value: Value | None, unit: str) -> str:
+    amount = number(value)
+    if amount is None:
+        return "" if value is None else str(value)
+    return f"{amount:g} {unit}".strip()

@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import Protocol
 
 from edged.errors import OutboxUnavailable
-from edged.types import Allowed, Clamped, Decision, Priority, Proposal, Refused, WriteOutcome
+from edged.types import Allowed, Clamped, Decision, Priority, Proposal, Refused, Waits, WriteOutcome
 from edged_control.decisions import Circumstances, DecisionLog, reason_of, word
 from edged_control.gate import HOLD, PlantView, number
 from edged_control.output import Output, WriteResult
+from edged_control.proposer import WALK
 from edged_control.scan import Scan, Seen
 from edged_control.status import Tally
 from edged_control.surroundings import REFUSED_ALARM, WRITE_ALARM, Surroundings
+from edged_control.waiting import WaitingRoom
 
 
 class Owner(Protocol):
@@ -48,6 +50,7 @@ class Execution:
         output: Output,
         scan: Scan,
         log: DecisionLog,
+        room: WaitingRoom,
         drop: Callable[[], None],
     ) -> None:
         self._owner = owner
@@ -57,6 +60,7 @@ class Execution:
         self._scan = scan
         self._log = log
         self._drop = drop
+        self._room = room
         self._refused = ""
         self.tally = Tally()
 
@@ -64,8 +68,14 @@ class Execution:
         """Takes a proposal through the gate to the plant; what the cycle knows afterwards, or None if not verified."""
         verdict = self._around.gate.judge(proposal, self._owner.view(seen), self._clock.monotonic())
         self.tally.verdict, self.tally.reason = word(verdict), reason_of(verdict)
+        who = self._owner.circumstances(seen).controller.removeprefix(f"{WALK} ")
+        began_to_wait = self._room.note(who, verdict)
         if verdict is HOLD:
             self._accepted()
+            return seen
+        if isinstance(verdict, Waits):
+            if began_to_wait:
+                await self.record_refusal(proposal, verdict, seen)
             return seen
         if isinstance(verdict, Refused):
             if self._count_refusal(verdict):

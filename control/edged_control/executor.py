@@ -12,7 +12,7 @@ from edged.log import get_logger
 from edged.metrics import Metrics
 from edged.ports import Plant, Road
 from edged.settings import ControlSettings, LoopSettings
-from edged.types import Limits, Priority, Proposal, Refused, Seal, Signal, Verdict
+from edged.types import Limits, Priority, Proposal, Refused, Seal, Signal, Verdict, Waits
 from edged_control.audit import Audit
 from edged_control.desk import Desk
 from edged_control.gate import Gate, Mode, credit_cap
@@ -48,6 +48,7 @@ class ControlExecutor:
         seal: Seal,
         state_directory: Path,
         alarms: AlarmBoard,
+        engineering_keys: Path | None = None,
     ) -> None:
         effective = effective_limits(signals, ceiling, limits)
         _check(settings, line, signals, effective)
@@ -56,7 +57,7 @@ class ControlExecutor:
         self._clock = clock
         self._alarms = alarms
         self._lease = Lease(state_directory / f"control-{line}.lock")
-        self._memory = Memory(state_directory / f"control-{line}.json")
+        self._memory = Memory(state_directory / f"control-{line}.json", clock)
         self._meters = ControlMeters(metrics)
         around = Surroundings(
             line=line,
@@ -76,7 +77,14 @@ class ControlExecutor:
         self._periods = {loop.name: loop.period_seconds for loop in settings.loops}
         self._loops = {loop.name: Loop(loop, effective[f"{line}/{loop.output}"], around) for loop in settings.loops}
         self._audit = Audit(road, clock)
-        self._desk = Desk(self._loops, self.submit, recorder_writable, self._audit, clock)
+        self._desk = Desk(
+            self._loops,
+            submit=self.submit,
+            recordable=recorder_writable,
+            audit=self._audit,
+            clock=clock,
+            engineering_keys=engineering_keys,
+        )
 
     @property
     def desk(self) -> Desk:
@@ -112,11 +120,13 @@ class ControlExecutor:
     async def submit(self, proposal: Proposal) -> Verdict:
         """Judges a wish of an operator, the hub or Sparkplug now. Each refusal raises one alarm and writes nothing.
 
+        A wish beyond the approval threshold waits for an approval until it expires.
+
         Only the output of a loop can be wished for, and only while the loop's target is MAN: the loop then walks there
         within the rate.
         """
         verdict = await self._consider(proposal)
-        if isinstance(verdict, Refused):
+        if isinstance(verdict, Refused) and not isinstance(verdict, Waits):
             message = f"{proposal.source} {proposal.identity}: {proposal.value} refused: {verdict.reason}"
             self._alarms.raise_alarm(WISH_ALARM, proposal.signal, Priority.MEDIUM, message)
             self._alarms.clear_alarm(WISH_ALARM, proposal.signal)

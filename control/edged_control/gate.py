@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from edged.types import Allowed, Clamped, Command, Proposal, Quality, Refused, Seal, Value, Verdict
+from edged.types import Allowed, Clamped, Command, Proposal, Quality, Refused, Seal, Value, Verdict, Waits
 from edged_control.limits import EffectiveLimits
 
 CREDIT_CAP_SECONDS = 60.0
@@ -56,6 +56,17 @@ class Permissive(NamedTuple):
     equals: bool
 
 
+class Grant(NamedTuple):
+    """What an engineer approved beyond the threshold: everything up to `value` and `span` to either side of it.
+
+    `until` is in monotonic seconds.
+    """
+
+    value: float
+    span: float
+    until: float
+
+
 class Applied(NamedTuple):
     """A value that was sent to the plant; `time` is the monotonic time by which its outcome was known."""
 
@@ -82,18 +93,20 @@ class PlantView:
     credit_since: float
     history: tuple[Applied, ...]
     baseline: float | None
+    grant: Grant | None
     period_seconds: float
     tolerance: float
     deadband: float
 
 
 class _Case(NamedTuple):
-    """The finite numbers of one judgement; `target` is the wish as far as limits and approval let it go."""
+    """The finite numbers of one judgement; `target` is the wish as far as the limits let it go."""
 
     wish: float
     target: float
     present: float
     baseline: float
+    approved: tuple[float, float]
     limits: EffectiveLimits
     controller: bool
 
@@ -174,9 +187,10 @@ class Gate:
         baseline = number(view.baseline)
         if baseline is None:
             return Refused("approval: there is no approved baseline")
-        case = _Case(wish, target, present, baseline, limits, controller)
+        approved = _approved(baseline, limits.approval_threshold, view.grant, now)
+        case = _Case(wish, target, present, baseline, approved, limits, controller)
         reason = _unapproved(target, case)
-        return Refused(reason) if reason else case
+        return Waits(reason, target) if reason else case
 
     def _heartless(self, signal: str, last: Observed, view: PlantView, now: float) -> str:
         if signal not in self._heartbeats:
@@ -274,8 +288,19 @@ def _is_fresh(observed: Observed, now: float, age_seconds: float) -> bool:
     return observed.quality == Quality.GOOD and 0.0 <= now - observed.read_at <= age_seconds
 
 
+def _approved(baseline: float, threshold: float, grant: Grant | None, now: float) -> tuple[float, float]:
+    """Where the output may be: the threshold around the baseline, with a grant all the way to what it approves."""
+    low, high = baseline - threshold, baseline + threshold
+    if grant is None or number(grant.value) is None or number(grant.span) is None:
+        return low, high
+    if not now < grant.until or grant.span < 0:
+        return low, high
+    return min(low, grant.value - grant.span), max(high, grant.value + grant.span)
+
+
 def _unapproved(value: float, case: _Case) -> str:
-    if abs(value - case.baseline) <= case.limits.approval_threshold:
+    low, high = case.approved
+    if low <= value <= high:
         return ""
     span = f"{case.limits.approval_threshold:g} {case.limits.unit}"
     return f"approval: {value:g} is more than {span} from the approved {case.baseline:g}"

@@ -7,14 +7,16 @@ import math
 from dataclasses import replace
 
 from edged.errors import EdgedError
-from edged.ports import Action
 from edged.settings import LoopSettings
-from edged.types import Priority, Proposal, Refused, Verdict
+from edged.types import Allowed, Clamped, Priority, Proposal, Refused, Verdict, Waits
+from edged_control.approval import Approval
+from edged_control.baseline import Baseline
 from edged_control.decisions import Circumstances, DecisionLog
 from edged_control.execution import Execution
-from edged_control.gate import CONTROLLERS, Mode, PlantView, number
+from edged_control.gate import CONTROLLERS, Mode, PlantView, credit_cap, number
 from edged_control.limits import EffectiveLimits
 from edged_control.loop_memory import LoopMemory
+from edged_control.memory import Granted
 from edged_control.modes import Modes
 from edged_control.output import Output
 from edged_control.proposer import PID, Proposer
@@ -22,6 +24,7 @@ from edged_control.scan import Scan, Seen
 from edged_control.set_point import SetPoint
 from edged_control.status import LoopStatus
 from edged_control.surroundings import OUTSIDE_ALARM, Surroundings
+from edged_control.waiting import WaitingRoom
 
 TARGET_MODES = {"manual": Mode.MANUAL, "automatic": Mode.AUTOMATIC}
 REQUESTABLE = frozenset({Mode.MANUAL, Mode.AUTOMATIC, Mode.OUT_OF_SERVICE})
@@ -47,11 +50,21 @@ class Loop:
             clock=around.clock,
         )
         memory = LoopMemory(settings.name, around)
-        self._modes = Modes(settings.name, TARGET_MODES[settings.target_mode], settings.good_cycles, around, memory)
+        step = limits.rate_per_second * credit_cap(settings.period_seconds)
+        self._baseline = Baseline(settings.name, step, limits.approval_threshold, memory, around.clock)
+        self._modes = Modes(
+            settings.name,
+            TARGET_MODES[settings.target_mode],
+            settings.good_cycles,
+            around=around,
+            memory=memory,
+            baseline=self._baseline,
+        )
         self._set_point = SetPoint(settings, around.signals[self._full(settings.process_value)], memory)
         self._proposer = Proposer(settings, self._path, limits, around.clock)
         log = DecisionLog(settings.name, self._path, around.config_hash, around.road, around.clock)
-        self._execution = Execution(self, around, self._output, self._scan, log, self._proposer.drop)
+        self._room = WaitingRoom(settings.name, limits.unit, around)
+        self._execution = Execution(self, around, self._output, self._scan, log, self._room, self._proposer.drop)
         self._entered = False
         self._was_parked = False
         self._seen: Seen | None = None
@@ -77,15 +90,20 @@ class Loop:
         """Whether it has come up since it last had the lease; a person may have taken it out of service even so."""
         return self._modes.started
 
-    def unit(self, action: Action) -> str:
-        """The unit of the value that such an order carries."""
-        if action is Action.SET_POINT:
-            return self._around.signals[self._full(self._settings.process_value)].unit
+    @property
+    def unit(self) -> str:
+        """The unit of the output."""
         return self._limits.unit
+
+    @property
+    def process_unit(self) -> str:
+        """The unit of process value and set-point."""
+        return self._around.signals[self._full(self._settings.process_value)].unit
 
     def start(self) -> None:
         """Comes up in MAN: nothing of an earlier run is assumed but what the gate must remember."""
         self._proposer.drop()
+        self._baseline.start()
         self._modes.start()
         self._set_point.start()
 
@@ -104,7 +122,7 @@ class Loop:
         self._proposer.drop()
         is_entry = self._was_parked or (seen is not None and seen.is_denied())
         if is_entry and self._output.expected is not None:
-            self._modes.accept_entry(self._output.expected)
+            self._baseline.enter(self._output.expected)
             return
         self._entered = True
         self._modes.give_way(reason)
@@ -128,6 +146,12 @@ class Loop:
             last_verdict=tally.verdict,
             last_reason=tally.reason,
             last_decision=tally.decision,
+            signal=self._path,
+            unit=self._limits.unit,
+            baseline=self._baseline.value,
+            approval_threshold=self._limits.approval_threshold,
+            grant=None if self._baseline.grant is None else self._baseline.grant.value,
+            waiting=self._room.waiting,
         )
 
     def request_mode(self, target: Mode, identity: str) -> Refused | None:
@@ -142,6 +166,7 @@ class Loop:
             self._entered = self._entered and (was_parked or target is Mode.OUT_OF_SERVICE)
             self._was_parked = self._was_parked or was_parked
             self._proposer.drop()
+            self._room.clear()
         return refused
 
     def request_set_point(self, wish: object, identity: str) -> Refused | None:
@@ -154,8 +179,29 @@ class Loop:
             return Refused(f"mode: the loop is in {self._modes.actual}, there is no local override to end")
         return self.request_mode(Mode.AUTOMATIC, identity)
 
+    def grant(self, approval: Approval, signer: str) -> Refused | None:
+        """An engineer approves a move beyond the threshold; None when it is granted, and used up."""
+        refused = self._unfit_approval(approval)
+        if refused is not None:
+            return refused
+        granted = Granted(
+            value=approval.value,
+            span=approval.span,
+            accepted=self._clock.now(),
+            expires=approval.expires,
+            identity=approval.identity,
+            signer=signer,
+        )
+        if not self._baseline.approve(granted, approval.issued):
+            return Refused("approval: it can't be kept, so it is not used")
+        self._room.clear()
+        return None
+
     async def consider(self, wish: Proposal) -> Verdict:
-        """Judges a wish from outside by its target; an allowed one is walked to in MAN, within the rate."""
+        """Judges a wish from outside by its target; an allowed one is walked to in MAN, within the rate.
+
+        One that needs an approval waits for it, until it expires.
+        """
         async with self._turn:
             verdict: Verdict | None = self._unfit(wish)
             if verdict is None:
@@ -163,7 +209,9 @@ class Loop:
                 verdict = self._around.gate.aim(wish, self.view(seen), self._clock.monotonic())
             if isinstance(verdict, Refused):
                 await self._execution.record_refusal(wish, verdict, self._seen)
-            else:
+            if isinstance(verdict, Allowed | Clamped | Waits):
+                self._room.clear()
+                self._room.note(f"{wish.source} {wish.identity}".strip(), verdict)
                 self._proposer.take(wish, verdict.value)
             return verdict
 
@@ -176,9 +224,12 @@ class Loop:
             self._modes.count(fault)
             if fault:
                 self._proposer.drop()
+            await self._end_waiting()
             wanted = self._proposer.propose(self._modes.actual, self._set_point.value, seen)
             if wanted.fault:
                 self._modes.shed(f"finite: {wanted.fault}")
+            if wanted.proposal is None:
+                self._room.note()
             after = seen if wanted.proposal is None else await self._execution.carry_out(wanted.proposal, seen)
             if after is not None:
                 self._seen = after
@@ -199,7 +250,8 @@ class Loop:
             expected=math.nan if output.expected is None else output.expected,
             credit_since=output.credit_since,
             history=output.history,
-            baseline=self._modes.baseline,
+            baseline=self._baseline.value,
+            grant=self._baseline.grant,
             period_seconds=settings.period_seconds,
             tolerance=settings.readback_tolerance,
             deadband=settings.output_deadband,
@@ -231,9 +283,19 @@ class Loop:
             return
         alarms.clear_alarm(OUTSIDE_ALARM, self._path)
         if self._around.advisory:
-            self._modes.follow(present)
+            self._baseline.follow(present)
         else:
             self._modes.establish(present)
+            self._baseline.settle(present)
+
+    async def _end_waiting(self) -> None:
+        """A wish that has expired while it waited for an approval is refused after all."""
+        wish = self._proposer.expired(self._clock.monotonic()) if self._room.waiting else None
+        if wish is not None:
+            self._proposer.drop()
+            self._room.clear()
+            reason = Refused("approval: none came before the proposal expired")
+            await self._execution.record_refusal(wish, reason, self._seen)
 
     def _fault(self, seen: Seen) -> str:
         """Why the controller could not write now, as the gate sees it; empty when it could."""
@@ -269,9 +331,30 @@ class Loop:
             return Refused("mode: the loop's target is AUTO, put it in MAN first")
         return None
 
+    def _unfit_approval(self, approval: Approval) -> Refused | None:
+        """Why an approval, although signed by a known key, is not for this loop now."""
+        limits, baseline, waiting = self._limits, self._baseline.value, self._room.waiting
+        if self._around.advisory:
+            return Refused("mode: advisory, nothing is written")
+        if (approval.line, approval.signal) != (self._around.line, self._path):
+            return Refused(f"approval: it is for {approval.signal} of {approval.line}, not for {self._path}")
+        if approval.unit != limits.unit:
+            return Refused(f"approval: it is in {approval.unit!r}, {self._path} is in {limits.unit!r}")
+        if self._baseline.is_spent(approval.identity, approval.issued):
+            return Refused("approval: it was used before")
+        if not limits.low <= approval.value <= limits.high:
+            return Refused(f"limits: {approval.value:g} is outside {limits.low:g}..{limits.high:g} {limits.unit}")
+        if baseline is None or not self._modes.started:
+            return Refused("approval: there is no approved baseline to move from")
+        low, high = min(baseline, approval.value - approval.span), max(baseline, approval.value + approval.span)
+        if waiting is not None and not low <= waiting.value <= high:
+            told = f"{approval.value:g} +/- {approval.span:g} {limits.unit}"
+            return Refused(f"approval: it is for {told}, what waits is {waiting.value:g}")
+        return None
+
     def _has_strayed(self, present: float | None) -> bool:
         """Whether the output is where only somebody else can have brought it."""
-        baseline = self._modes.baseline
+        baseline = self._baseline.value
         return present is not None and (baseline is None or abs(present - baseline) > self._limits.approval_threshold)
 
     def _full(self, name: str) -> str:

@@ -22,13 +22,20 @@ class LoopMemory:
         """What to change and keep."""
         return self.recall() or Remembered()
 
-    def keep(self, state: Remembered) -> bool:
-        """True when the state is on disk; else an alarm stands until it is."""
+    def is_spent(self, approval: str, issued: int) -> bool:
+        """Whether the approval was used, or may have been."""
+        return self._around.memory.is_spent(approval, issued)
+
+    def keep(self, state: Remembered, spent: tuple[str, int] | None = None) -> bool:
+        """True when the state is on disk, with the approval (identity, issued) that it spent; else an alarm stands."""
         around = self._around
         if around.advisory:
             return True
         try:
-            around.memory.keep(self._loop, state)
+            if spent is None:
+                around.memory.keep(self._loop, state)
+            else:
+                around.memory.spend(self._loop, state, *spent)
         except OSError as fault:
             around.alarms.raise_alarm(MEMORY_ALARM, self._loop, Priority.HIGH, f"state can't be kept: {fault}")
             return False

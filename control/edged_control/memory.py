@@ -1,4 +1,4 @@
-"""What control must remember across restarts: approved baselines, chosen modes and who holds the output."""
+"""What control must remember across restarts: approved baselines, used approvals, modes and who holds the output."""
 
 from __future__ import annotations
 
@@ -6,11 +6,27 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edged.clock import Clock
 from edged.durable import replace_file
 from edged.settings import Finite
 from edged_control.gate import Mode
 
 DAMAGED = "the remembered state of control was damaged: a person must take the output over and hand it back"
+SPENT_APPROVALS = 500
+"""Used approvals that are known one by one; of what is older, only later ones than the last of them are taken."""
+
+
+class Granted(BaseModel):
+    """An approval that was accepted and is not used up yet; times in ns UTC."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: Finite
+    span: Finite
+    accepted: int
+    expires: int
+    identity: str
+    signer: str
 
 
 class Remembered(BaseModel):
@@ -22,49 +38,73 @@ class Remembered(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     baseline: Finite | None = None
+    grant: Granted | None = None
     target: Mode = Mode.AUTOMATIC
     yielded: str = ""
     set_point: Finite | None = None
     configured: Finite | None = None
 
 
+class _Spent(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: str
+    issued: int
+
+
 class _File(BaseModel):
-    """`lost` says that an earlier file was damaged: a loop that isn't named here may have had a state in it."""
+    """`lost` says that an earlier file was damaged: a loop that isn't named here may have had a state in it.
 
-    model_config = ConfigDict(extra="forbid")
+    Approvals issued at `spent_until` (ns UTC) or before are taken for used.
+    """
 
-    loops: dict[str, Remembered]
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loops: dict[str, Remembered] = {}
+    spent: tuple[_Spent, ...] = ()
+    spent_until: int = 0
     lost: bool = False
 
 
 class Memory:
     """A small file, replaced as a whole and synced; changes are rare (operators' entries and mode requests)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
-        self._loops: dict[str, Remembered] = {}
-        self._lost = False
+        self._clock = clock
+        self._file = _File()
         self.load()
 
     def recall(self, loop: str) -> Remembered | None:
         """What was kept for the loop; None for a loop that is new here. What was lost, a person must hand back."""
-        known = self._loops.get(loop)
-        return Remembered(yielded=DAMAGED) if known is None and self._lost else known
+        known = self._file.loops.get(loop)
+        return Remembered(yielded=DAMAGED) if known is None and self._file.lost else known
+
+    def is_spent(self, identity: str, issued: int) -> bool:
+        """Whether an approval was used, or may have been."""
+        return issued <= self._file.spent_until or any(spent.identity == identity for spent in self._file.spent)
 
     def keep(self, loop: str, state: Remembered) -> None:
         """Returns when the state is on disk. Raises OSError, and then still holds what was kept before."""
-        loops = {**self._loops, loop: state}
-        replace_file(self._path, _File(loops=loops, lost=self._lost).model_dump_json(indent=1))
-        self._loops = loops
+        self._replace(self._file.model_copy(update={"loops": {**self._file.loops, loop: state}}))
+
+    def spend(self, loop: str, state: Remembered, identity: str, issued: int) -> None:
+        """Keeps the state together with the approval that it comes from, which is used from now on. Raises OSError."""
+        spent = (*self._file.spent, _Spent(identity=identity, issued=issued))
+        forgotten, spent = spent[:-SPENT_APPROVALS], spent[-SPENT_APPROVALS:]
+        until = max((self._file.spent_until, *(one.issued for one in forgotten)))
+        loops = {**self._file.loops, loop: state}
+        self._replace(self._file.model_copy(update={"loops": loops, "spent": spent, "spent_until": until}))
 
     def load(self) -> None:
         """Reads the file again: another process may have held the lease since."""
-        self._loops, self._lost = {}, False
         try:
-            file = _File.model_validate_json(self._path.read_bytes())
+            self._file = _File.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
-            return
+            self._file = _File()
         except (OSError, ValidationError):
-            self._lost = True
-        else:
-            self._loops, self._lost = file.loops, file.lost
+            self._file = _File(lost=True, spent_until=self._clock.now())
+
+    def _replace(self, file: _File) -> None:
+        replace_file(self._path, file.model_dump_json(indent=1))
+        self._file = file

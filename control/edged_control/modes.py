@@ -1,9 +1,10 @@
-"""The modes of one loop, target and actual, and the approved baseline that belongs to them."""
+"""The modes of one loop, target and actual, and why it yielded."""
 
 from __future__ import annotations
 
 from edged.log import get_logger
 from edged.types import Priority, Refused
+from edged_control.baseline import Baseline
 from edged_control.gate import Mode
 from edged_control.loop_memory import LoopMemory
 from edged_control.surroundings import OVERRIDE_ALARM, SHED_ALARM, Surroundings
@@ -17,24 +18,33 @@ log = get_logger("control")
 class Modes:
     """Comes up in MAN and reaches its target only after good cycles; yields to people at the plant and stays away."""
 
-    def __init__(self, loop: str, target: Mode, good_cycles: int, around: Surroundings, memory: LoopMemory) -> None:
+    def __init__(
+        self,
+        loop: str,
+        target: Mode,
+        good_cycles: int,
+        *,
+        around: Surroundings,
+        memory: LoopMemory,
+        baseline: Baseline,
+    ) -> None:
         self._loop = loop
         self._good_cycles = good_cycles
         self._around = around
         self._memory = memory
+        self._baseline = baseline
         self._good = 0
         self._yielded = ""
         self.started = False
         self.actual = Mode.OUT_OF_SERVICE
         self.target = target
         self.reason = "not started"
-        self.baseline: float | None = None
 
     def start(self) -> None:
         """Comes up in MAN, or still in local-override or out of service, with what was remembered."""
         remembered = self._memory.recall()
         if remembered is not None:
-            self.target, self.baseline, self._yielded = remembered.target, remembered.baseline, remembered.yielded
+            self.target, self._yielded = remembered.target, remembered.yielded
         self.started = True
         self._good = 0
         if self._yielded:
@@ -86,12 +96,8 @@ class Modes:
 
     def establish(self, present: float) -> None:
         """The first baseline of a new loop is where the plant stands."""
-        if self.baseline is None and not self._yielded:
-            self._keep_baseline(present)
-
-    def accept_entry(self, present: float) -> None:
-        """A value that was entered at the plant while it had not given us the output: an operator's own entry."""
-        self._keep_baseline(present)
+        if self._baseline.value is None and not self._yielded:
+            self._baseline.enter(present)
 
     def request(self, target: Mode, present: float | None, *, entered: bool, identity: str) -> Refused | None:
         """A person chooses the mode. Where a person had `entered` the present value, it becomes the baseline."""
@@ -101,7 +107,7 @@ class Modes:
         if is_handed_back:
             if present is None:
                 return Refused("freshness: the present value of the output is not known")
-            if not self._keep_baseline(present):
+            if not self._baseline.enter(present):
                 return Refused("approval: the new baseline can't be kept")
             self._yielded = ""
             self._around.alarms.clear_alarm(OVERRIDE_ALARM, self._loop)
@@ -112,25 +118,14 @@ class Modes:
         self._enter(*self._first(target))
         return None
 
-    def follow(self, present: float) -> None:
-        """Advisory: nothing is ours to yield, the baseline follows the plant."""
-        self.baseline = present
-
     def _first(self, target: Mode) -> tuple[Mode, str]:
         """Where a request leads at once."""
         if target is Mode.OUT_OF_SERVICE:
             return Mode.OUT_OF_SERVICE, PARKED
         return (Mode.LOCAL_OVERRIDE, self._yielded) if self._yielded else (Mode.MANUAL, STARTING)
 
-    def _keep_baseline(self, present: float) -> bool:
-        before, self.baseline = self.baseline, present
-        if self._keep():
-            return True
-        self.baseline = before
-        return False
-
     def _keep(self) -> bool:
-        changes = {"baseline": self.baseline, "target": self.target, "yielded": self._yielded}
+        changes = {"target": self.target, "yielded": self._yielded}
         return self._memory.keep(self._memory.state().model_copy(update=changes))
 
     def _enter(self, mode: Mode, reason: str) -> None:

@@ -51,6 +51,10 @@ class Proposer:
         """Nobody's wish is walked to any more."""
         self._walk = None
 
+    def expired(self, now: float) -> Proposal | None:
+        """The wish that is walked to, if its time is over."""
+        return None if self._walk is None or now < self._walk.expires else self._walk
+
     def propose(self, mode: Mode, set_point: float, seen: Seen) -> Wanted:
         """What to write in this cycle. Without a good process value and readback there is nothing to want."""
         process_value, present = good_number(seen.process_value), seen.present()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from prometheus_client import Counter
 
@@ -11,9 +12,21 @@ from edged.types import WriteOutcome
 from edged_control.gate import Mode
 
 
+class Waiting(NamedTuple):
+    """Who waits for an approval, to move where, and why one is needed; `since` in ns UTC."""
+
+    who: str
+    value: float
+    reason: str
+    since: int
+
+
 @dataclass(frozen=True, slots=True)
 class LoopStatus:
-    """How one loop is doing. `reason` tells why it isn't in its target mode, `output` what was last let through."""
+    """How one loop is doing. `reason` tells why it isn't in its target mode, `output` what was last let through.
+
+    `signal` is the output, in `unit`. It may move by the threshold around the baseline, and to what `grant` approves.
+    """
 
     name: str
     actual_mode: Mode
@@ -30,6 +43,12 @@ class LoopStatus:
     last_verdict: str
     last_reason: str
     last_decision: str
+    signal: str
+    unit: str
+    baseline: float | None
+    approval_threshold: float
+    grant: float | None
+    waiting: Waiting | None
 
 
 @dataclass(slots=True)

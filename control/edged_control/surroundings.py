@@ -22,6 +22,7 @@ WRITE_ALARM = "control_write"
 MEMORY_ALARM = "control_memory"
 WISH_ALARM = "control_wish_refused"
 LEASE_ALARM = "control_lease"
+APPROVAL_ALARM = "control_approval"
 
 
 class AlarmBoard(Protocol):

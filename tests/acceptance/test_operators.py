@@ -10,7 +10,7 @@ import pytest
 from pymodbus.client import ModbusTcpClient
 
 from bench.line import LineStack
-from tests.acceptance.bad_input_rig import edged, start_line, until
+from tests.acceptance.bad_input_rig import derived, edged, standing, start_line, until
 
 BELT_REGISTER = 102
 LOOP = "thickness"
@@ -20,8 +20,11 @@ pytestmark = pytest.mark.timeout(200)
 
 @pytest.fixture
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LineStack]:
-    with LineStack(tmp_path_factory.mktemp("operators") / "line") as stack:
-        start_line(stack)
+    """The whole line; the belt may move by 5 m/min until an engineer says more."""
+    folder = tmp_path_factory.mktemp("operators")
+    config = derived(folder / "config", ("approval_threshold: 50 }", "approval_threshold: 5 }"))
+    with LineStack(folder / "line") as stack:
+        start_line(stack, config)
         yield stack
         stack.stop()
 
@@ -47,6 +50,31 @@ def control(line: LineStack, *words: str) -> subprocess.CompletedProcess[str]:
     return edged("control", *words, "--url", url, environment=token)
 
 
+def approve_a_move(line: LineStack) -> None:
+    """A move beyond the threshold waits, and goes on with an engineer's consent, which serves once."""
+    assert control(line, "mode", LOOP, "MAN").returncode == 0
+    until(line, "MAN", lambda status: loop(status)["actual_mode"] == "MAN" and not loop(status)["reason"])
+    wanted = loop(line.status())["baseline"] + 8.0
+    waits = control(line, "output", LOOP, str(wanted))
+    assert waits.returncode == 0
+    assert waits.stdout.startswith(f"output {LOOP}: waits: approval: ")
+    status = until(line, "the alarm", lambda status: ("control_approval", LOOP) in standing(status))
+    assert loop(status)["waiting"]["who"] == "operator anna"
+
+    assert edged("control", "keygen", "chris", "--out", line.folder).returncode == 0
+    line.engineers.write_bytes((line.folder / "chris.pub").read_bytes())
+    key = str(line.folder / "chris.key")
+    words = ["--line", "line_a", "--signal", "forming/belt_speed_setpoint", "--unit", "m/min", "--value", str(wanted)]
+    (line.folder / "ok").write_text(edged("control", "sign", "--key", key, *words).stdout)
+    handed = control(line, "approve", LOOP, "--file", str(line.folder / "ok"))
+    assert handed.returncode == 0, handed.stderr
+    until(line, "the belt to arrive", lambda status: abs(loop(status)["readback"] - wanted) < 0.02, seconds=60.0)
+    assert loop(line.status())["baseline"] == wanted
+    again = control(line, "approve", LOOP, "--file", str(line.folder / "ok"))
+    assert again.returncode == 1
+    assert "it was used before" in again.stderr
+
+
 def test_a_loop_that_yielded_is_given_back_by_a_known_person(line: LineStack) -> None:
     until(line, "AUTO", lambda status: loop(status)["actual_mode"] == "AUTO")
     refused = control(line, "mode", LOOP, "MAN", "--token-file", str(line.secret))
@@ -69,12 +97,17 @@ def test_a_loop_that_yielded_is_given_back_by_a_known_person(line: LineStack) ->
     assert control(line, "setpoint", LOOP, "4.05").returncode == 0
     assert loop(line.status())["set_point"] == 4.05
     assert control(line, "mode", LOOP, "OOS").returncode == 1, "that is for engineers"
+    approve_a_move(line)
     line.wait_until_drained()
     page = line.hub_page("/api/v1/events?kind=OperatorAction&limit=100")
     assert page is not None
     told = [(e["source"], e["body"]["identity"], e["body"]["action"], e["body"]["outcome"]) for e in page["events"]]
     assert sorted(told) == [
+        (LOOP, "anna", "approve", "accepted"),
+        (LOOP, "anna", "approve", "refused"),
+        (LOOP, "anna", "mode", "accepted"),
         (LOOP, "anna", "mode", "denied"),
+        (LOOP, "anna", "output", "waits"),
         (LOOP, "anna", "override", "accepted"),
         (LOOP, "anna", "setpoint", "accepted"),
     ]

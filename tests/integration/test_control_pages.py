@@ -14,14 +14,21 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from edged.cli import main
+from edged.clock import SystemClock
 from edged.control_pages import MAX_BODY_BYTES, ControlPages
 from edged.http import StatusServer
 from edged.operators import Operators
 from edged.ports import Action, Answer, Order, Outcome, Role
 from edged.settings import HttpSettings, Secret
+from edged.signature import public_keys
 from edged.subcommand import FAILED, WRONG_INPUT
 from edged.supervise import start_task
+from edged_control.approval import read_approval
 
+SIGNAL = "line_a/forming/belt_speed_setpoint"
+WAITING = {"who": "pid", "value": 158.5, "reason": "approval: ...", "since": 1}
+LOOP = {"name": "thickness", "actual_mode": "AUTO", "signal": SIGNAL, "unit": "m/min", "waiting": WAITING}
+STATUS = {"line": "line_a", "loops": [LOOP, {**LOOP, "name": "width", "waiting": None}], "alarms": []}
 ACCEPTED = Answer(Outcome.ACCEPTED)
 
 
@@ -78,8 +85,8 @@ async def box(tmp_path: Path) -> AsyncIterator[Box]:
         metrics=lambda: b"",
         healthy=lambda: True,
         ready=lambda: True,
-        status=lambda: {"line": "line_a", "loops": [{"name": "thickness", "actual_mode": "AUTO"}], "alarms": []},
-        own_guard=ControlPages(operators, desk).routes(),
+        status=lambda: STATUS,
+        own_guard=ControlPages(operators, desk, lambda: STATUS).routes(),
     )
     serving = start_task("pages", server.run())
     while not server.port:
@@ -147,7 +154,7 @@ async def test_no_other_machine_may_even_with_a_token(tmp_path: Path) -> None:
     desk, operators = Desk(), Operators(tmp_path / "operators.json")
     headers = {"Authorization": f"Bearer {operators.add('anna', Role.ENGINEER)}"}
     asked = make_mocked_request("POST", "/control/mode", headers=headers, match_info={"action": "mode"})
-    response = await ControlPages(operators, desk).post(asked.clone(remote="192.0.2.7"))
+    response = await ControlPages(operators, desk, lambda: STATUS).post(asked.clone(remote="192.0.2.7"))
     assert response.status == 403
     assert desk.orders == []
     assert desk.denied == [("mode", "", "/control/ is for this machine only, asked from 192.0.2.7")]
@@ -181,6 +188,96 @@ async def test_what_is_no_order_is_answered_with_what_is_wrong(box: Box, body: A
     assert answer["outcome"] == "unusable"
     assert answer["reason"].startswith(told)
     assert box.desk.orders == []
+
+
+async def test_an_engineer_approves_what_waits_or_more(
+    box: Box, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGED_OPERATOR_TOKEN", str(box.make("anna")))
+    assert main(["control", "keygen", "chris", "--out", str(box.folder)]) == 0
+    key = ["--key", str(box.folder / "chris.key")]
+    assert (box.folder / "chris.key").stat().st_mode & 0o777 == 0o600
+    assert await asyncio.to_thread(box.edged, "approve", "thickness", *key) == 0
+    assert await asyncio.to_thread(box.edged, "approve", "width", *key) == FAILED
+    assert "width waits for no approval: name the --value" in capsys.readouterr().err
+    wanted = ["approve", "width", *key, "--value", "160", "--span", "2", "--hours", "4"]
+    assert await asyncio.to_thread(box.edged, *wanted) == 0
+    assert await asyncio.to_thread(box.edged, "approve", "depth", *key) == FAILED
+    keys, now = public_keys(box.folder / "chris.pub"), SystemClock().now()
+    first, second = (read_approval(str(order.value), keys, now) for order in box.desk.orders)
+    assert (first[0].line, first[0].signal, first[0].unit, first[0].value) == ("line_a", SIGNAL, "m/min", 158.5)
+    assert first[0].span == 0.0
+    assert (second[0].value, second[0].span, second[1]) == (160.0, 2.0, "chris")
+    assert second[0].expires - second[0].issued == 4 * 3600 * 10**9
+    assert first[0].identity != second[0].identity
+
+
+async def test_what_was_signed_elsewhere_is_handed_over_as_it_is(
+    box: Box, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGED_OPERATOR_TOKEN", str(box.make("anna")))
+    main(["control", "keygen", "chris", "--out", str(box.folder)])
+    capsys.readouterr()
+    words = ["--line", "line_a", "--signal", "forming/belt_speed_setpoint", "--unit", "m/min", "--value", "160"]
+    assert main(["control", "sign", "--key", str(box.folder / "chris.key"), *words]) == 0
+    text = capsys.readouterr().out
+    (box.folder / "ok").write_text(text)
+    assert await asyncio.to_thread(box.edged, "approve", "thickness", "--file", str(box.folder / "ok")) == 0
+    (order,) = box.desk.orders
+    assert (order.action, order.value) == (Action.APPROVE, text.strip())
+    approval, _ = read_approval(text, public_keys(box.folder / "chris.pub"), SystemClock().now())
+    assert approval.signal == SIGNAL
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (["approve", "thickness"], WRONG_INPUT, "name either --key to sign with, or --file"),
+        (["approve", "thickness", "--key", "gone.key"], FAILED, "gone.key: No such file"),
+        (["approve", "thickness", "--key", "other.key"], FAILED, "other.key is not a private key"),
+        (["approve", "thickness", "--file", "gone"], FAILED, "--file: "),
+        (["approve", "thickness", "--key", "chris.key", "--span", "-1"], WRONG_INPUT, "--span: "),
+        (["approve", "thickness", "--key", "chris.key", "--value", "nan"], WRONG_INPUT, "--value: "),
+    ],
+)
+async def test_approvals_that_cannot_be_made(
+    box: Box,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    status: int,
+    told: str,
+) -> None:
+    monkeypatch.chdir(box.folder)
+    monkeypatch.setenv("EDGED_OPERATOR_TOKEN", str(box.make("anna")))
+    main(["control", "keygen", "chris"])
+    (box.folder / "other.key").write_text("ssh-ed25519 AAAA")
+    assert await asyncio.to_thread(box.edged, *words) == status
+    assert told in capsys.readouterr().err
+    assert box.desk.orders == []
+
+
+def test_keys_are_never_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["control", "keygen", "chris"]) == 0
+    before = (tmp_path / "chris.key").read_bytes()
+    assert main(["control", "keygen", "chris"]) == FAILED
+    assert (tmp_path / "chris.key").read_bytes() == before
+    assert main(["control", "keygen", "../chris"]) == WRONG_INPUT
+    assert "File exists" in capsys.readouterr().err
+
+
+async def test_an_operators_token_opens_the_status_of_control(
+    box: Box, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGED_OPERATOR_TOKEN", str(box.make("anna")))
+    assert await asyncio.to_thread(box.edged, "status") == 0
+    assert "thickness  AUTO" in capsys.readouterr().out
+    box.operators.remove("anna")
+    assert await asyncio.to_thread(box.edged, "status") == FAILED
+    assert "no operator is named" in capsys.readouterr().err
 
 
 async def test_unknown_actions(box: Box) -> None:

@@ -6,7 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.unit.control.simulated_plc import BeatEntry, Entry, HandoverEntry, ReadEntry, WriteEntry
+from tests.unit.control.simulated_plc import (
+    ApprovalEntry,
+    BeatEntry,
+    Entry,
+    HandoverEntry,
+    ReadEntry,
+    WriteEntry,
+)
 
 ROUNDING = 1e-4
 """float32 registers near 200 are 1.5e-5 apart."""
@@ -49,6 +56,7 @@ class EnvelopeOracle:
     def __init__(self, first_belt: float, envelope: Envelope) -> None:
         self._envelope = envelope
         self._anchors = [first_belt]
+        self._approvals: list[ApprovalEntry] = []
         self._daemons: dict[str, _Daemon] = {}
         self._writes: list[WriteEntry] = []
         self._last_foreign = -math.inf
@@ -69,11 +77,20 @@ class EnvelopeOracle:
                     self._last_foreign = entry.time
                 case BeatEntry():
                     self._judge_beat(entry)
+                case ApprovalEntry():
+                    self._approvals.append(entry)
                 case HandoverEntry():
                     self._yielded = ""
                     for daemon in self._daemons.values():
                         daemon.must_yield = False
         self._read = len(journal)
+
+    def _note_arrival(self, belt: float, time: float) -> None:
+        """Within a step of what a consent approves, that is what is approved from now on."""
+        step = self._envelope.rate_per_second * self._envelope.credit_seconds + NOTICEABLE
+        for approval in self._approvals:
+            if time <= approval.until and abs(belt - approval.value) <= step:
+                self._anchors.append(approval.value)
 
     def _see_read(self, read: ReadEntry) -> None:
         daemon = self._daemons.setdefault(read.by, _Daemon())
@@ -84,6 +101,7 @@ class EnvelopeOracle:
         daemon.whole_read = read
         if read.belt is None:
             return
+        self._note_arrival(read.belt, read.time)
         if daemon.before is not None and abs(read.belt - daemon.before) <= NOTICEABLE:
             daemon.expected = daemon.before  # the register denies our last write
         daemon.before = None
@@ -115,8 +133,18 @@ class EnvelopeOracle:
             raise Violation(f"not finite: {write}")
         if not envelope.low <= write.value <= envelope.high:
             raise Violation(f"outside the absolute limits: {write}")
-        if min(abs(write.value - anchor) for anchor in self._anchors) > envelope.approval_threshold + ROUNDING:
+        threshold = envelope.approval_threshold + ROUNDING
+        if min(abs(write.value - anchor) for anchor in self._anchors) <= threshold:
+            return
+        if not any(self._is_covered(write, approval) for approval in self._approvals):
             raise Violation(f"further than the approval threshold from all that others brought in: {write}")
+        self._anchors.append(write.value)
+
+    def _is_covered(self, write: WriteEntry, approval: ApprovalEntry) -> bool:
+        """Between what was approved before and what this consent approves, in time."""
+        low, high = approval.value - approval.span - ROUNDING, approval.value + approval.span + ROUNDING
+        anchors = (min(self._anchors), max(self._anchors))
+        return write.time <= approval.until and min(low, *anchors) <= write.value <= max(high, *anchors)
 
     def _judge_freshness(self, write: WriteEntry) -> None:
         read, envelope = write.read, self._envelope

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import math
+from base64 import b64encode
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from edged.clock import VirtualClock
 from edged.errors import OutboxUnavailable
 from edged.metrics import Metrics
-from edged.ports import Plant
+from edged.ports import Action, Answer, Order, Outcome, Plant, Role
 from edged.settings import Condition, ControlSettings, LoopSettings, PidSettings
 from edged.types import (
+    NANOSECONDS_PER_SECOND,
     Decision,
     DecisionPhase,
     Event,
@@ -28,6 +33,7 @@ from edged.types import (
     ValueType,
     WriteOutcome,
 )
+from edged_control.approval import Approval, signed
 from edged_control.executor import ControlExecutor, LoopStatus
 from edged_control.gate import Mode
 from tests.unit.control.simulated_plc import (
@@ -166,6 +172,9 @@ class Rig:
         self.alarms = FakeAlarms()
         self.metrics = Metrics()
         self.plant: Plant | None = None
+        self.key = Ed25519PrivateKey.generate()
+        self.trust(self.key)
+        self._signed = 0
         self._born = 0
         self.control = self.build()
 
@@ -187,7 +196,37 @@ class Rig:
             seal=self.seal,
             state_directory=self.state_directory,
             alarms=self.alarms,
+            engineering_keys=self.state_directory / "engineers.pub",
         )
+
+    def trust(self, key: Ed25519PrivateKey) -> None:
+        """Approvals signed with this key are believed at the box, and no others."""
+        raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        line = f"ed25519 {b64encode(raw).decode()} chris\n"
+        (self.state_directory / "engineers.pub").write_text(line, encoding="utf-8")
+
+    def approval(self, value: float, seconds: float = 3600.0, **changes: Any) -> Approval:
+        """What an engineer would sign for the belt now."""
+        self._signed += 1
+        now = self.clock.now()
+        fields = {"identity": f"{self._signed:032x}", "line": LINE, "signal": BELT, "unit": "m/min", "value": value}
+        life = {"issued": now, "expires": now + round(seconds * NANOSECONDS_PER_SECOND)}
+        return Approval.model_validate({**fields, **life, **changes})
+
+    def approve(self, value: float, seconds: float = 3600.0, **changes: Any) -> Answer:
+        """An operator hands over what an engineer has signed; the journal tells when it was taken."""
+        approval = self.approval(value, seconds, **changes)
+        answer = self.hand_in(signed(approval, self.key))
+        if answer.outcome is Outcome.ACCEPTED:
+            self.plc.note_approval(value, approval.span, seconds)
+        return answer
+
+    def hand_in(self, text: Any) -> Answer:
+        """An operator hands over a text that should be an approval."""
+        answer: Answer = finish(
+            self.control.desk.act(Order(Action.APPROVE, self.loop.name, text, "", "anna", Role.OPERATOR))
+        )
+        return answer
 
     def restart(self) -> None:
         """The daemon dies, whatever it was doing, and a new one comes up."""

@@ -86,7 +86,17 @@ class HandoverEntry:
     time: float
 
 
-Entry: TypeAlias = ReadEntry | WriteEntry | BeatEntry | HandoverEntry
+@dataclass(frozen=True)
+class ApprovalEntry:
+    """An engineer's consent was taken: up to `value`, and `span` to either side, until the monotonic time `until`."""
+
+    time: float
+    value: float
+    span: float
+    until: float
+
+
+Entry: TypeAlias = ReadEntry | WriteEntry | BeatEntry | HandoverEntry | ApprovalEntry
 
 
 @dataclass
@@ -143,6 +153,11 @@ class SimulatedPlc:
     def note_handover(self) -> None:
         """Keeps in the journal that a person gave the output to control."""
         self.journal.append(HandoverEntry(self.clock.monotonic()))
+
+    def note_approval(self, value: float, span: float, seconds: float) -> None:
+        """Keeps in the journal that an engineer's consent was taken."""
+        now = self.clock.monotonic()
+        self.journal.append(ApprovalEntry(now, value, span, now + seconds))
 
     def advance(self, seconds: float) -> None:
         """Moves time on; the ribbon follows the belt after delay and lag."""

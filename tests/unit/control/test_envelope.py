@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -26,6 +27,8 @@ from tests.unit.control.simulated_plc import (
     WriteFault,
 )
 
+pytestmark = pytest.mark.timeout(600)
+
 COMMANDS_PER_RULE = 10
 RULES_PER_EXAMPLE = 10
 EXAMPLES = 400
@@ -37,6 +40,8 @@ bad_values: st.SearchStrategy[Any] = st.sampled_from(
 qualities = st.sampled_from([Quality.GOOD, Quality.GOOD, Quality.UNCERTAIN, Quality.BAD])
 shifts = st.sampled_from([0, 0, -3_600_000_000_000, 3_600_000_000_000, -1])
 overrides = st.builds(Override, bad_values | st.floats(3.0, 5.0), qualities, shifts)
+
+consents = st.tuples(st.floats(40.0, 210.0), st.sampled_from([0.0, 2.0, 20.0]), st.sampled_from([3.0, 60.0, 3600.0]))
 
 commands: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     st.tuples(st.just("step"), st.integers(1, 4)),
@@ -58,6 +63,7 @@ commands: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     st.tuples(st.just("reboot"), st.none()),
     st.tuples(st.just("request"), st.sampled_from([Mode.MANUAL, Mode.AUTOMATIC, Mode.AUTOMATIC])),
     st.tuples(st.just("wish"), st.one_of(bad_values, st.floats(), st.floats(140.0, 170.0))),
+    st.tuples(st.just("approve"), consents),
     st.tuples(st.just("wall clock"), st.sampled_from([-86_400.0, 86_400.0])),
     st.tuples(st.just("stop"), st.sampled_from([0.5, 30.0, 300.0])),
     st.tuples(st.just("slow commit"), st.sampled_from([0.3, 0.9, 1.5, 30.0])),
@@ -92,6 +98,11 @@ def _wish(rig: Rig, value: Any) -> None:
         rig.plc.note_handover()
 
 
+def _approve(rig: Rig, consent: tuple[float, float, float]) -> None:
+    value, span, seconds = consent
+    rig.approve(value, seconds, span=span)
+
+
 def _heal(rig: Rig, _: None) -> None:
     rig.heal()
     rig.step(4)
@@ -114,6 +125,7 @@ DOINGS: dict[str, Callable[[Rig, Any], object]] = {
     "reboot": lambda rig, _: rig.plc.reboot(),
     "request": Rig.hand_over,
     "wish": _wish,
+    "approve": _approve,
     "wall clock": lambda rig, seconds: rig.clock.jump(seconds),
     "stop": lambda rig, seconds: rig.plc.advance(seconds),
     "slow commit": _commit_slowly,

@@ -180,12 +180,12 @@ def test_leases(tmp_path: Path) -> None:
 
 def test_memory_keeps_what_it_was_told(tmp_path: Path) -> None:
     path = tmp_path / "memory.json"
-    memory = Memory(path)
+    memory = Memory(path, VirtualClock())
     assert memory.recall("thickness") is None
     state = Remembered(baseline=150.0, target=Mode.MANUAL, yielded="somebody")
     memory.keep("thickness", state)
     memory.keep("width", Remembered())
-    again = Memory(path)
+    again = Memory(path, VirtualClock())
     assert again.recall("thickness") == state
     assert again.recall("width") == Remembered()
     assert again.recall("furnace") is None
@@ -198,10 +198,10 @@ def test_memory_keeps_what_it_was_told(tmp_path: Path) -> None:
 def test_what_a_damaged_memory_lost_a_person_must_hand_back_loop_by_loop(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "memory.json"
     path.write_bytes(content)
-    memory = Memory(path)
+    memory = Memory(path, VirtualClock())
     assert memory.recall("a") == memory.recall("b") == Remembered(yielded=DAMAGED)
     memory.keep("a", Remembered(baseline=150.0))
-    for known in (memory, Memory(path)):
+    for known in (memory, Memory(path, VirtualClock())):
         assert known.recall("a") == Remembered(baseline=150.0)
         assert known.recall("b") == Remembered(yielded=DAMAGED), "another loop's state is no substitute"
 
@@ -209,7 +209,7 @@ def test_what_a_damaged_memory_lost_a_person_must_hand_back_loop_by_loop(tmp_pat
 def test_a_memory_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     path = tmp_path / "memory.json"
     path.mkdir()
-    memory = Memory(path)
+    memory = Memory(path, VirtualClock())
     with pytest.raises(OSError, match="directory"):
         memory.keep("a", Remembered())
     assert memory.recall("a") == Remembered(yielded=DAMAGED)
@@ -260,7 +260,7 @@ def test_a_hand_over_before_the_present_value_is_known_is_refused(rig: Rig) -> N
     rig.plc.offline = True
     rig.step(1)
     rig.control.close()
-    Memory(rig.state_directory / f"control-{LINE}.json").keep("thickness", Remembered(yielded="somebody"))
+    Memory(rig.state_directory / f"control-{LINE}.json", rig.clock).keep("thickness", Remembered(yielded="somebody"))
     rig.restart()
     rig.step(1)
     assert rig.hand_over(Mode.AUTOMATIC) == Refused("freshness: the present value of the output is not known")

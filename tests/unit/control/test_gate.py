@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.types import Allowed, Clamped, Command, Proposal, Quality, Refused, Seal, Verdict
+from edged.types import Allowed, Clamped, Command, Proposal, Quality, Refused, Seal, Verdict, Waits
 from edged_control.gate import (
     HEARTBEAT_MODULUS,
     HOLD,
     Applied,
     Gate,
+    Grant,
     Mode,
     Observed,
     Permissive,
@@ -53,6 +54,7 @@ VIEW = PlantView(
     credit_since=NOW - 1.0,
     history=(),
     baseline=150.0,
+    grant=None,
     period_seconds=1.0,
     tolerance=0.125,
     deadband=0.0,
@@ -303,6 +305,64 @@ def test_approval_counts_from_the_baseline_and_not_from_the_present_value() -> N
     there: dict[str, Any] = {"readback": observed(189.75), "expected": 189.75, "tolerance": 0.0}
     assert judged(190.0, **there) == Allowed(190.0)
     assert reason(judged(190.25, **there)).startswith("approval: ")
+
+
+def test_what_needs_an_approval_waits_for_it_with_its_target() -> None:
+    assert judged(190.5) == Waits("approval: 190.5 is more than 40 m/min from the approved 150", 190.5)
+    assert aimed(109.5) == Waits("approval: 109.5 is more than 40 m/min from the approved 150", 109.5)
+    assert GATE.aim(pid(300.0), VIEW, NOW) == Waits("approval: 200 is more than 40 m/min from the approved 150", 200.0)
+
+
+GRANT = Grant(195.0, 2.0, NOW + 1.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "grant"),
+    [
+        (197.0, GRANT),
+        (191.0, GRANT),
+        (110.0, GRANT),
+        (190.0, Grant(155.0, 0.0, NOW + 1.0)),
+        (110.0, Grant(155.0, 0.0, NOW + 1.0)),
+        (98.0, Grant(100.0, 2.0, NOW + 1.0)),
+        (109.0, Grant(100.0, 2.0, NOW + 1.0)),
+        (190.0, Grant(100.0, 2.0, NOW + 1.0)),
+        (195.0, Grant(195.0, 0.0, NOW + 0.0625)),
+    ],
+)
+def test_a_grant_reaches_from_the_baseline_to_what_it_approves_and_takes_nothing_away(
+    value: float, grant: Grant
+) -> None:
+    assert aimed(value, grant=grant) == Allowed(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "grant"),
+    [
+        (197.5, GRANT),
+        (109.5, GRANT),
+        (97.5, Grant(100.0, 2.0, NOW + 1.0)),
+        (190.5, Grant(100.0, 2.0, NOW + 1.0)),
+        (190.5, Grant(155.0, 0.0, NOW + 1.0)),
+        (195.0, Grant(195.0, 2.0, NOW)),
+        (195.0, Grant(195.0, 2.0, NOW - 1.0)),
+        (195.0, Grant(195.0, 2.0, math.nan)),
+        (195.0, Grant(math.nan, 2.0, NOW + 1.0)),
+        (195.0, Grant(math.inf, 0.0, NOW + 1.0)),
+        (195.0, Grant(195.0, math.inf, NOW + 1.0)),
+        (195.0, Grant(195.0, math.nan, NOW + 1.0)),
+        (191.0, Grant(195.0, -1.0, NOW + 1.0)),
+        (191.0, Grant(190.0, -2.0, NOW + 1.0)),
+    ],
+)
+def test_what_no_grant_covers_or_no_sound_one_waits(value: float, grant: Grant) -> None:
+    assert isinstance(aimed(value, grant=grant), Waits)
+
+
+def test_the_final_check_knows_the_grant_and_its_end() -> None:
+    there: dict[str, Any] = {"readback": observed(190.5), "expected": 190.5, "grant": GRANT}
+    assert admitted(191.0, **there)[1] is not None
+    assert reason(admitted(191.0, **{**there, "grant": Grant(195.0, 2.0, NOW)})[0]).startswith("approval: 191 ")
 
 
 def test_credit_grows_with_time_up_to_two_periods_or_a_minute() -> None:
