@@ -8,6 +8,7 @@ decoding, no ledger. All sync fully. Every way takes its turn in each round; the
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         lines = at_size(given.store, signals, options)
         report.rows += lines
         add_figures(report, signals, lines)
+    report.figures["load"] = round(os.getloadavg()[0], 1)
     return report.show()
 
 

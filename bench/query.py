@@ -2,12 +2,14 @@
 
 The store holds one day of so many signals at one value per second, sent in by an edge second after second, so that the
 rows of one signal lie far apart. PostgreSQL is asked twice: right after the rows came in, and after the vacuum that the
-server does by itself within some minutes (then statistics are read from the index alone). The bar is on the latter.
+server does by itself within some minutes (then statistics are read from the index alone). The bar is on the latter. CPU
+is that of hub and database together: on a busy machine the times grow, it hardly does.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -52,9 +54,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=int, default=DAY_SECONDS, help="of data (default: one day)")
     parser.add_argument("--asks", type=int, default=100, help="of each kind (default: %(default)s)")
     options = parser.parse_args(arguments)
-    report = Report("query", ("store", "rows", "state", "question", "p50 ms", "p95 ms"))
+    report = Report("query", ("store", "rows", "state", "question", "p50 ms", "p95 ms", "CPU ms"))
     for store in options.store:
         run(report, store, sorted(options.signals), options.seconds, options.asks)
+    report.figures["load"] = round(os.getloadavg()[0], 1)
     return report.show()
 
 
@@ -66,26 +69,37 @@ def run(report: Report, store: str, sizes: Sequence[int], seconds: int, asks: in
         hub = stack.enter_context(BenchHub(folder, server))
         edge = hub.enroll(NODE)
         held = 0
+
+        def cpu() -> float:
+            return hub.cpu_seconds() + (server.cpu_seconds() if server else 0.0)
+
         for size in sizes:
             fill(edge, range(held, size), seconds)
             held = size
             questions = questions_for(hub, seconds)
             if server is not None:
-                measure(report, (store, size * seconds, "just sent"), questions, size, asks)
+                measure(report, (store, size * seconds, "just sent"), questions, size, asks, cpu)
                 server.run("VACUUM ANALYZE")
-            measure(report, (store, size * seconds, "settled"), questions, size, asks)
+            measure(report, (store, size * seconds, "settled"), questions, size, asks, cpu)
 
 
 def measure(
-    report: Report, state: tuple[str, int, str], questions: Sequence[Question], signals: int, asks: int
+    report: Report,
+    state: tuple[str, int, str],
+    questions: Sequence[Question],
+    signals: int,
+    asks: int,
+    cpu_seconds: Callable[[], float],
 ) -> None:
     """Asks every question about one signal after the other."""
     for question in questions:
+        used = cpu_seconds()
         times = [timed(question.ask, signal(number)) for number in islice(cycle(range(signals)), asks)]
+        cpu = (cpu_seconds() - used) / asks * 1000.0
         middle, slow = percentile(times, 0.5), percentile(times, 0.95)
-        report.rows.append((*state, question.name, middle, slow))
+        report.rows.append((*state, question.name, middle, slow, cpu))
         name = ", ".join((state[0], f"{state[1]} rows", state[2], question.name))
-        report.figures[name] = {"p50": round(middle, 2), "p95": round(slow, 2)}
+        report.figures[name] = {"p50": round(middle, 2), "p95": round(slow, 2), "cpu": round(cpu, 2)}
         if question.name == DAY_QUESTION and state[2] == "settled":
             report.bars.append(Bar(f"p95 ms, {name}", slow, BUCKETS_MILLISECONDS))
 
