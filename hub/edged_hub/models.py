@@ -41,7 +41,7 @@ def parse_time(given: object) -> object:
 def iso_time(time: int) -> str:
     """ISO 8601 UTC with as many digits as the time needs, at least milliseconds."""
     seconds, rest = divmod(time, NANOSECONDS_PER_SECOND)
-    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    whole = datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
     digits = f"{rest:09d}"
     while len(digits) > 3 and digits.endswith("000"):
         digits = digits[:-3]
