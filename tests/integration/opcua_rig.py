@@ -93,9 +93,10 @@ class ServerProcess:
     def _answer(self) -> Any:
         pipe = self._running().stdout
         assert pipe is not None
-        line = pipe.readline()
-        assert line, "the server ended"
-        return json.loads(line)
+        for line in pipe:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise AssertionError("the server ended")
 
     def _running(self) -> subprocess.Popen[str]:
         assert self._process is not None, "the server is not running"
