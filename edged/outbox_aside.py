@@ -35,7 +35,9 @@ MOST_NUMBERS = 1 << 40
 """No lane gets so far in a thousand years."""
 LOOKED_UP = 10_000
 """Single numbers looked for below the lowest that was found: some 50 ms."""
-MOST_UNREAD = 1_000_000
+EMPTY_PAGES = 16
+"""A new file has 11; sources, marks and confirmations of sinks take some more."""
+MOST_UNREAD = 100_000
 """A head that makes more batches than these unreadable is damaged itself; looking for each would take for ever."""
 FIRST_PAGE_SUFFIX = ".page1"
 """The damaged first page of a file is kept under this suffix when another took its place."""
@@ -249,7 +251,8 @@ def _numbers(
     """
     batches, blobs = (_stored(connection, table, lane) for table in ("batch", "blob"))
     head = _head(connection, lane)
-    if head is not None and (head < (batches.intersection(blobs).last or 0) or _within(blobs, head + 1)):
+    doubtful = head is not None and (head < (batches.intersection(blobs).last or 0) or _within(blobs, head + 1))
+    if doubtful or (head == 0 and lane is Lane.PROCESS and not _looks_empty(connection)):
         head = None
     found = batches.copy()
     found.remove(0, 0)
@@ -264,6 +267,12 @@ def _numbers(
         found.add(first, last)
         found.update(_below(connection, lane, first))
     return found, False
+
+
+def _looks_empty(connection: sqlite3.Connection) -> bool:
+    """Whether there are no more pages in use than a new file has: a damaged table can read like an empty one."""
+    pages = [pages for name in ("page_count", "freelist_count") for (pages,) in _rows(connection, f"PRAGMA {name}")]
+    return len(pages) == 2 and pages[0] - pages[1] <= EMPTY_PAGES
 
 
 def _within(numbers: IntervalSet, first: int) -> bool:

@@ -19,6 +19,14 @@ def checksum(stream: bytes, row_id: int, rows: int, blob: bytes) -> int:
     return zlib.crc32(blob, zlib.crc32(b"%b%d:%d" % (stream, row_id, rows)))
 
 
+def asked(connection: sqlite3.Connection, query: str, values: Sequence[int] = ()) -> Iterator[Any]:
+    """The rows of a query. A fault that quotes damaged text is no sqlite3.Error by itself; here it becomes one."""
+    try:
+        yield from connection.execute(query, values)
+    except UnicodeDecodeError as fault:
+        raise sqlite3.DatabaseError(f"damaged text: {fault}") from fault
+
+
 def fetch(connection: sqlite3.Connection, stream: str, lane: Lane, seqs: Sequence[int], max_bytes: int) -> Fetched:
     """Reads and checks batches one by one; a number that is not there counts as damaged."""
     stream_bytes = uuid.UUID(stream).bytes
@@ -29,27 +37,25 @@ def fetch(connection: sqlite3.Connection, stream: str, lane: Lane, seqs: Sequenc
         if size >= max_bytes:
             return found._replace(rest=seqs[place:])
         row_id = batch_id(lane, seq)
-        row = connection.execute(query, (row_id,)).fetchone()
-        if not _is_sound(stream_bytes, row_id, row):
+        sound = [row for row in asked(connection, query, (row_id,)) if _is_sound(stream_bytes, row_id, *row)]
+        if not sound:
             found.damaged.append(seq)
-            continue
-        size += len(row[2])
-        found.batches.append(RawBatch(BatchKey(stream, lane, seq), row[1], row[2], 0))
+        for _, rows, blob in sound:
+            size += len(blob)
+            found.batches.append(RawBatch(BatchKey(stream, lane, seq), rows, blob, 0))
     return found
 
 
-def _is_sound(stream: bytes, row_id: int, row: tuple[Any, Any, Any] | None) -> bool:
-    """Whether a row of checksum, row count and blob is there and fits; damage can turn any column into NULL."""
-    if row is None or not isinstance(row[1], int) or not isinstance(row[2], bytes):
-        return False
-    return bool(checksum(stream, row_id, row[1], row[2]) == row[0])
+def _is_sound(stream: bytes, row_id: int, crc: object, rows: object, blob: object) -> bool:
+    """Whether the columns of a batch fit together; damage can turn any of them into NULL."""
+    return isinstance(rows, int) and isinstance(blob, bytes) and checksum(stream, row_id, rows, blob) == crc
 
 
 def extent(connection: sqlite3.Connection, span: Span) -> Extent:
     """What the table of batches says of these numbers; where it lacks some, their neighbours bound the time."""
     query = "SELECT count(*), sum(rows), min(first_time), max(last_time) FROM batch WHERE id BETWEEN ? AND ?"
     first, last = batch_id(span.lane, span.first), batch_id(span.lane, span.last)
-    known, rows, start, end = connection.execute(query, (first, last)).fetchone()
+    ((known, rows, start, end),) = asked(connection, query, (first, last))
     if known == span.last - span.first + 1 and all(isinstance(number, int) for number in (rows, start, end)):
         return Extent(rows, start, end)
     return neighbours(connection, span)
@@ -66,7 +72,7 @@ def neighbours(connection: sqlite3.Connection, span: Span) -> Extent:
 
 def _one(connection: sqlite3.Connection, query: str, values: tuple[int, int]) -> int | None:
     try:
-        row = connection.execute(query, values).fetchone()
+        row = next(asked(connection, query, values), None)
     except sqlite3.DatabaseError:
         return None
     return row[0] if row is not None and isinstance(row[0], int) else None
@@ -75,7 +81,7 @@ def _one(connection: sqlite3.Connection, query: str, values: tuple[int, int]) ->
 def stored_numbers(connection: sqlite3.Connection, lane: Lane) -> IntervalSet:
     """Which batches a file holds."""
     query = "SELECT id FROM batch WHERE id BETWEEN ? AND ? ORDER BY id"
-    return IntervalSet.of(seq_of(row_id) for (row_id,) in connection.execute(query, lane_range(lane)))
+    return IntervalSet.of(seq_of(row_id) for (row_id,) in asked(connection, query, lane_range(lane)))
 
 
 def missing_numbers(lane: Lane, head: int, known: IntervalSet, stream: str, sinks: Sequence[SinkRow]) -> IntervalSet:
@@ -93,7 +99,7 @@ def missing_numbers(lane: Lane, head: int, known: IntervalSet, stream: str, sink
 
 def sink_rows(connection: sqlite3.Connection) -> Iterator[SinkRow]:
     """What each sink is done with."""
-    for name, stream, code, confirmed, forgone in connection.execute("SELECT * FROM sink"):
+    for name, stream, code, confirmed, forgone in asked(connection, "SELECT * FROM sink"):
         try:
             IntervalSet.parse(confirmed)
             IntervalSet.parse(forgone)
@@ -113,7 +119,7 @@ class ReadableRows:
 
     def __iter__(self) -> Iterator[Any]:
         try:
-            yield from self._connection.execute(self._query, self._values)
+            yield from asked(self._connection, self._query, self._values)
         except sqlite3.Error:
             return
         self.complete = True

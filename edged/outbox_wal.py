@@ -50,7 +50,7 @@ def last_commit_frame(log_file: Path) -> int:
 
 
 def is_whole(log_file: Path, frames: int) -> bool:
-    """Whether the header and that many frames fit their checksums, each of which includes all before it."""
+    """Whether header and that many frames fit their checksums, each of which includes all before it, and the salts."""
     with log_file.open("rb") as file:
         log = _read_header(file)
         if log is None or not log.whole:
@@ -61,7 +61,8 @@ def is_whole(log_file: Path, frames: int) -> bool:
             if len(raw) < _FRAME.size + log.page_bytes:
                 return False
             sums = _added(raw[:_SUMMED_OF_FRAME] + raw[_FRAME.size :], log.order, sums)
-            if _FRAME.unpack_from(raw)[4:] != sums:
+            _, _, *salts, one, two = _FRAME.unpack_from(raw)
+            if tuple(salts) != log.salts or (one, two) != sums:
                 return False
     return True
 
