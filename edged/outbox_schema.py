@@ -85,9 +85,11 @@ def connect(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
     try:
         _set(connection, synchronous)
         connection.execute(f"PRAGMA wal_autocheckpoint = {_log_pages(path)}").fetchall()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError) as fault:
         connection.close()
-        raise
+        if isinstance(fault, sqlite3.Error):
+            raise
+        raise sqlite3.DatabaseError(f"damaged text: {fault}") from fault
     return connection
 
 
