@@ -14,7 +14,7 @@ from edged.types import Lane
 MOST_NUMBERS = 1 << 40
 """No lane gets so far in a thousand years."""
 LOOKED_UP = 10_000
-"""Single numbers looked for below the lowest that was found: some 50 ms."""
+"""Single numbers looked for on either side of those that were found: some 50 ms."""
 EMPTY_PAGES = 16
 """A new file has 11; sources, marks and confirmations of sinks take some more."""
 MOST_UNREAD = 100_000
@@ -41,10 +41,11 @@ def numbers_of(
     if head is not None and sinks is not None and head - len(found) <= MOST_UNREAD:
         found.update(missing_numbers(lane, head, found, stream, sinks))
         return found, True
-    first, last = blobs.first, max(head or 0, blobs.last or 0)
-    if first is not None and last - first <= MOST_UNREAD:
+    first, last = blobs.first or 1, max(head or 0, blobs.last or 0)
+    if first <= last <= first + MOST_UNREAD:
         found.add(first, last)
-        found.update(_below(connection, lane, first))
+    found.update(_looked_up(connection, lane, max(1, first - LOOKED_UP), first - 1))
+    found.update(_looked_up(connection, lane, last + 1, last + LOOKED_UP))
     return found, False
 
 
@@ -61,12 +62,10 @@ def _within(numbers: IntervalSet, first: int) -> bool:
     return bool(numbers.intersection(IntervalSet([(first, first + MOST_UNREAD)])))
 
 
-def _below(connection: sqlite3.Connection, lane: Lane, first: int) -> IntervalSet:
+def _looked_up(connection: sqlite3.Connection, lane: Lane, first: int, last: int) -> IntervalSet:
     """Blobs that no scan from either end comes to, because they lie between damaged pages: looked up one by one."""
-    found = []
-    for seq in range(max(1, first - LOOKED_UP), first):
-        found += [seq for _ in ReadableRows(connection, "SELECT 1 FROM blob WHERE id = ?", (batch_id(lane, seq),))]
-    return IntervalSet.of(found)
+    query, numbers = "SELECT 1 FROM blob WHERE id = ?", range(first, last + 1)
+    return IntervalSet.of(seq for seq in numbers for _ in ReadableRows(connection, query, (batch_id(lane, seq),)))
 
 
 def _stored(connection: sqlite3.Connection, table: str, lane: Lane) -> IntervalSet:
