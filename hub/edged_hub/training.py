@@ -142,6 +142,8 @@ def _export(model: Any, width: int) -> bytes:
         options={"zipmap": False},
         target_opset=OPSET,
     )
+    # The converter lists them in the order of a set of strings, another one in each process.
+    graph.opset_import.sort(key=lambda opset: opset.domain, reverse=True)
     exported: bytes = graph.SerializeToString(deterministic=True)
     return exported
 

@@ -14,7 +14,7 @@ from edged.ports import Road, SampleListener
 from edged.settings import ModelSettings
 from edged.types import Prediction, Quality, Sample, Signal
 from edged_inference.features import FeatureWindows
-from edged_inference.manifest import Manifest, ModelRefused, load_bundle
+from edged_inference.manifest import Bundle, Manifest, ModelRefused, load_bundle
 from edged_inference.session import OnnxScorer, Scorer
 
 SUPPORT_MARGIN = 0.5
@@ -76,7 +76,8 @@ class ModelSlot:
         """Predicts once per period until cancelled. Raises ModelRefused for a bundle that does not verify."""
         with ThreadPoolExecutor(1, thread_name_prefix=f"model-{self.name}") as executor:
             loop = asyncio.get_running_loop()
-            scorer = await loop.run_in_executor(executor, self._load)
+            bundle, scorer = await loop.run_in_executor(executor, self._load)
+            self._take(bundle.manifest)
             due = self._clock.monotonic()
             while True:
                 due += self._settings.period_seconds
@@ -97,17 +98,17 @@ class ModelSlot:
             self._milliseconds,
         )
 
-    def _load(self) -> Scorer:
+    def _load(self) -> tuple[Bundle, Scorer]:
         bundle = load_bundle(self._settings.bundle)
-        manifest = bundle.manifest
-        self._check_signals(manifest)
-        scorer = OnnxScorer(bundle)
+        self._check_signals(bundle.manifest)
+        return bundle, OnnxScorer(bundle)
+
+    def _take(self, manifest: Manifest) -> None:
         if self._windows is None:
             self._windows = FeatureWindows([column.feature for column in manifest.inputs], self._line)
             self._subscribe(self._windows.update)
         self._manifest = manifest
         log.info("model_loaded", model=self.name, version=manifest.version, sha256=manifest.sha256[:12])
-        return scorer
 
     def _check_signals(self, manifest: Manifest) -> None:
         for column in manifest.inputs:

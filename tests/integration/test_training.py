@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,10 @@ SEED = "7"
 pytestmark = pytest.mark.timeout(240)
 
 
-def command(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(name: str, *arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
     path = Path(sys.executable).parent / name
-    return subprocess.run([str(path), *arguments], capture_output=True, text=True, check=False)
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+    return subprocess.run([str(path), *arguments], capture_output=True, text=True, check=False, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +30,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_committed_model_is_what_the_documented_commands_make(dataset: Path, tmp_path: Path, project: Path) -> None:
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_the_committed_model_is_what_the_documented_commands_make(
+    dataset: Path, tmp_path: Path, project: Path, hash_seed: str
+) -> None:
     committed = project / "configs" / "models" / "defect_risk"
     manifest = json.loads((committed / "manifest.json").read_text(encoding="utf-8"))
-    answer = command(
-        "edged-hub", "train", "--data", str(dataset), "--out", str(tmp_path), "--trained", manifest["trained"]
-    )
+    wanted = ["--data", str(dataset), "--out", str(tmp_path), "--trained", manifest["trained"]]
+    answer = command("edged-hub", "train", *wanted, hash_seed=hash_seed)
     assert answer.returncode == 0, answer.stderr
     made = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
     assert made["data_sha256"] == manifest["data_sha256"]
