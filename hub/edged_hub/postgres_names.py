@@ -16,6 +16,7 @@ class Numbers(NamedTuple):
 
     lanes: Mapping[LaneKey, int]
     signals: Mapping[str, int]
+    newest_from: Mapping[int, int]
     generation: int
 
 
@@ -34,7 +35,7 @@ class Names:
 
     def of(self, node: str) -> Numbers:
         """The lanes of all nodes and the signals of this one; they stay as they are when all is forgotten."""
-        return Numbers(self.lanes, self._signals.setdefault(node, {}), self.generation)
+        return Numbers(self.lanes, self._signals.setdefault(node, {}), self.newest_from, self.generation)
 
     def forget(self) -> None:
         """Learns everything anew."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from edged.clock import Clock
 from edged.errors import DamagedRecord
@@ -16,7 +16,7 @@ from edged_hub.ledger import LaneKey
 from edged_hub.postgres_connect import Connections
 from edged_hub.postgres_names import Names, Numbers
 from edged_hub.postgres_partitions import Partitions
-from edged_hub.postgres_rows import NO_DAY, check_storable, days_of, newest_days, pack_samples, shown
+from edged_hub.postgres_rows import NO_DAY, SampleColumns, check_storable, days_of, newest_days, pack_samples, shown
 from edged_hub.rows import DecodedBatch, decode
 
 MAX_PORTION_ROWS = 50_000
@@ -82,7 +82,16 @@ class Prepared:
     generation: int
 
 
-_Decoded: TypeAlias = DecodedBatch | tuple[WireBatch, str]
+class _Readable(NamedTuple):
+    """A batch that could be decoded; `unknown` are its signals that have no number yet."""
+
+    decoded: DecodedBatch
+    columns: SampleColumns | None
+    days: set[int]
+    unknown: Sequence[str]
+
+
+_Decoded: TypeAlias = _Readable | tuple[WireBatch, str]
 
 
 class Preparer:
@@ -99,14 +108,15 @@ class Preparer:
     async def prepare(self, portion: Portion) -> Prepared:
         """Raises StoreUnavailable when new names cannot be numbered."""
         loop = asyncio.get_running_loop()
-        decoded = await loop.run_in_executor(self._thread, _decode_all, portion)
+        known = self._names.of(portion.node).signals
+        decoded = await loop.run_in_executor(self._thread, _decode_all, portion.batches, known)
         lanes = _own_lanes(portion, decoded)
         offered = {LaneKey(portion.node, offer.stream, offer.lane) for offer in portion.offers}
         numbers = await self._learn(portion.node, lanes, offered, decoded)
         items = await loop.run_in_executor(self._thread, _pack_all, portion.node, decoded, numbers)
         rows = sum(item.rows for item in items if isinstance(item, ReadyBatch))
-        known = {key: numbers.lanes[key] for key in lanes | offered if key in numbers.lanes}
-        return Prepared(portion, items, known, rows, numbers.generation)
+        known_lanes = {key: numbers.lanes[key] for key in lanes | offered if key in numbers.lanes}
+        return Prepared(portion, items, known_lanes, rows, numbers.generation)
 
     def close(self) -> None:
         """Ends the thread."""
@@ -115,12 +125,12 @@ class Preparer:
     async def _learn(
         self, node: str, lanes: set[LaneKey], offered: set[LaneKey], decoded: Sequence[_Decoded]
     ) -> Numbers:
-        readable = [one for one in decoded if isinstance(one, DecodedBatch) and one.samples]
-        paths = {sample.signal for one in readable for sample in one.samples}
+        readable = [one for one in decoded if isinstance(one, _Readable)]
+        paths = {path for one in readable for path in one.unknown}
         now = self._clock.now()
-        make = self._partitions.wanted({day for one in readable for day in _days(one)}, now)
+        make = self._partitions.wanted({day for one in readable for day in one.days}, now)
         numbers = self._names.of(node)
-        if make or not (lanes | offered <= numbers.lanes.keys() and paths <= numbers.signals.keys()):
+        if make or paths or not lanes | offered <= numbers.lanes.keys():
             async with self._connections.borrowed(self._pool) as connection:
                 await self._names.learn_lanes(connection, node, lanes, register=True)
                 await self._names.learn_lanes(connection, node, offered, register=False)
@@ -142,17 +152,23 @@ def portions(portion: Portion) -> Iterator[Portion]:
     yield Portion(portion.node, part, portion.offers, portion.received)
 
 
-def _decode_all(portion: Portion) -> list[_Decoded]:
-    return [_decode(batch) for batch in portion.batches]
+def _decode_all(batches: Sequence[WireBatch], known: Mapping[str, int]) -> list[_Decoded]:
+    return [_decode(batch, known) for batch in batches]
 
 
-def _decode(batch: WireBatch) -> _Decoded:
+def _decode(batch: WireBatch, known: Mapping[str, int]) -> _Decoded:
     try:
         decoded = decode(batch)
-        check_storable(decoded)
+        if not decoded.samples:
+            return _Readable(decoded, None, set(), ())
+        columns = SampleColumns.of(decoded.samples)
+        unknown = [path for path in set(columns.signals) if path not in known]
+        check_storable(columns, unknown)
     except DamagedRecord as fault:
         return batch, shown(str(fault))
-    return decoded
+    ends = days_of((decoded.first_time, decoded.last_time))
+    days = ends if len(ends) == 1 and NO_DAY not in ends else days_of(columns.source_times)
+    return _Readable(decoded, columns, days, unknown)
 
 
 def _pack_all(node: str, decoded: Sequence[_Decoded], numbers: Numbers) -> list[Item]:
@@ -160,33 +176,32 @@ def _pack_all(node: str, decoded: Sequence[_Decoded], numbers: Numbers) -> list[
 
 
 def _pack(node: str, one: _Decoded, numbers: Numbers) -> Item:
-    if not isinstance(one, DecodedBatch):
+    if not isinstance(one, _Readable):
         batch, reason = one
         return DamagedBatch(batch, numbers.lanes[LaneKey(node, batch.key.stream, batch.key.lane)], reason)
-    key, rows, blob = one.batch
+    key, rows, blob = one.decoded.batch
     stream_id = numbers.lanes[LaneKey(node, key.stream, key.lane)]
-    newest = newest_days(one.samples, _days(one)) if one.samples else {}
+    samples, newest = b"", list[tuple[int, int, int]]()
+    if one.columns is not None:
+        ids = list(map(numbers.signals.__getitem__, one.columns.signals))
+        samples = pack_samples(one.columns, ids, stream_id, key.seq)
+        newest = newest_days(ids, one.columns.source_times, one.days, numbers.newest_from)
     return ReadyBatch(
         key=key,
         stream_id=stream_id,
         rows=rows,
         size=len(blob),
-        first_time=one.first_time,
-        last_time=one.last_time,
-        samples=pack_samples(one.samples, stream_id, key.seq, numbers.signals) if one.samples else b"",
-        newest=[(numbers.signals[signal], *day) for signal, day in newest.items()],
+        first_time=one.decoded.first_time,
+        last_time=one.decoded.last_time,
+        samples=samples,
+        newest=newest,
         events=[
             (stream_id, key.seq, row, event.kind, event.time, shown(event.source), event.body)
-            for row, event in enumerate(one.events)
+            for row, event in enumerate(one.decoded.events)
         ],
-        gaps=list(_gap_rows(one, stream_id)),
+        gaps=list(_gap_rows(one.decoded, stream_id)),
         given_up=[GivenUp(numbers.lanes[lane], *span) for lane, span in _lost(node, one)],
     )
-
-
-def _days(one: DecodedBatch) -> set[int]:
-    days = days_of((one.first_time, one.last_time))
-    return days if len(days) == 1 and NO_DAY not in days else days_of([sample.source_time for sample in one.samples])
 
 
 def _gap_rows(one: DecodedBatch, stream_id: int) -> Iterator[tuple[object, ...]]:
@@ -203,7 +218,7 @@ def _own_lanes(portion: Portion, decoded: Sequence[_Decoded]) -> set[LaneKey]:
 
 def _lost(node: str, one: _Decoded) -> Iterator[tuple[LaneKey, tuple[int, int]]]:
     """Which batches of which lane the gaps of a batch give up."""
-    for _, gap in one.gaps if isinstance(one, DecodedBatch) else ():
+    for _, gap in one.decoded.gaps if isinstance(one, _Readable) else ():
         known = STREAM_PATTERN.fullmatch(gap.stream) is not None and gap.lane in set(Lane)
         if known and 1 <= gap.first_seq <= gap.last_seq:
             yield LaneKey(node, gap.stream, Lane(gap.lane)), (gap.first_seq, gap.last_seq)

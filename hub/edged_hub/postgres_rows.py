@@ -19,7 +19,7 @@ import orjson
 from edged.columns import INT64_MAX, INT64_MIN
 from edged.errors import DamagedRecord
 from edged.types import NANOSECONDS_PER_SECOND, Sample, Value
-from edged_hub.rows import DecodedBatch, StoredValue, ValueKind, load_value, store_value
+from edged_hub.rows import StoredValue, ValueKind, load_value, store_value
 
 COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TAIL = b"\xff\xff"
@@ -50,12 +50,28 @@ class PostgresKind(IntEnum):
     STRING_AS_JSON = 6
 
 
-def check_storable(batch: DecodedBatch) -> None:
+class SampleColumns(NamedTuple):
+    """The samples of one batch, turned."""
+
+    signals: Sequence[str]
+    values: Sequence[Value | None]
+    source_times: Sequence[int]
+    receive_times: Sequence[int]
+    qualities: Sequence[int]
+    reasons: Sequence[str]
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> SampleColumns:
+        """The columns of at least one sample."""
+        return cls(*zip(*samples, strict=True))
+
+
+def check_storable(columns: SampleColumns, unknown: Iterable[str]) -> None:
     """Raises DamagedRecord for what no column could hold; such a batch is put aside with its bytes."""
-    for path in {sample.signal for sample in batch.samples}:
+    for path in unknown:
         if len(path.encode()) > MAX_NAME_BYTES:
             raise DamagedRecord(f"a signal's name has more than {MAX_NAME_BYTES} bytes: {path[:80]!r}...")
-    for quality in {sample.quality for sample in batch.samples}:
+    for quality in set(columns.qualities):
         if not 0 <= quality <= MAX_SMALL:
             raise DamagedRecord(f"{quality} is no quality")
 
@@ -72,15 +88,19 @@ def days_of(times: Sequence[int]) -> set[int]:
     return {day if 0 <= day < LAST_DAY else NO_DAY for day in found}
 
 
-def newest_days(samples: Sequence[Sample], days: set[int]) -> Mapping[str, tuple[int, int]]:
-    """The first and last ns of the slice of time that holds the newest sample of each signal."""
+def newest_days(
+    ids: Sequence[int], times: Sequence[int], days: set[int], known: Mapping[int, int]
+) -> list[tuple[int, int, int]]:
+    """Of each signal whose newest sample is in a later slice of time than `known`: id, first and last ns of it."""
     if len(days) == 1 and NO_DAY not in days:
-        return dict.fromkeys({sample.signal for sample in samples}, slice_of(samples[0].source_time))
-    newest: dict[str, int] = {}
-    for sample in samples:
-        if newest.get(sample.signal, INT64_MIN) <= sample.source_time:
-            newest[sample.signal] = sample.source_time
-    return {signal: slice_of(time) for signal, time in newest.items()}
+        first, last = slice_of(times[0])
+        return [(signal_id, first, last) for signal_id in set(ids) if known.get(signal_id, INT64_MIN) < first]
+    newest: dict[int, int] = {}
+    for signal_id, time in zip(ids, times, strict=True):
+        if newest.get(signal_id, INT64_MIN) <= time:
+            newest[signal_id] = time
+    slices = ((signal_id, *slice_of(time)) for signal_id, time in newest.items())
+    return [one for one in slices if known.get(one[0], INT64_MIN) < one[1]]
 
 
 def slice_of(time: int) -> tuple[int, int]:
@@ -93,21 +113,20 @@ def slice_of(time: int) -> tuple[int, int]:
     return day * DAY_NANOSECONDS, (day + 1) * DAY_NANOSECONDS - 1
 
 
-def pack_samples(samples: Sequence[Sample], stream_id: int, seq: int, numbers: Mapping[str, int]) -> bytes:
-    """The rows of one batch; `numbers` are the ids of its signals."""
-    signals, values, source_times, receive_times, qualities, reasons = zip(*samples, strict=True)
-    ids = list(map(numbers.__getitem__, signals))
+def pack_samples(columns: SampleColumns, ids: Sequence[int], stream_id: int, seq: int) -> bytes:
+    """The rows of one batch; `ids` are the numbers of its signals, row by row."""
+    _, values, source_times, receive_times, qualities, reasons = columns
     if set(map(type, values)) == {float}:
-        kinds: Sequence[int] = (ValueKind.FLOAT,) * len(samples)
-        stored: Sequence[float | None] = values
+        kinds: Sequence[int] = (ValueKind.FLOAT,) * len(values)
+        stored: Sequence[float | None] = values  # type: ignore[assignment]  # the line above
         texts: Sequence[str | None] = ()
     else:
         kinds, stored, texts = zip(*map(stored_value, values), strict=True)
-    columns = _Columns(ids, source_times, receive_times, kinds, qualities)
+    fixed = _Columns(ids, source_times, receive_times, kinds, qualities)
     if any(reasons) or any(text is not None for text in texts) or None in stored:
         tails = map(_tail, stored, texts or repeat(None), reasons)
-        return _pack_rows(columns, stream_id, seq, tails)
-    return _pack_planes(columns, stream_id, seq, stored)  # type: ignore[arg-type]  # the line above
+        return _pack_rows(fixed, stream_id, seq, tails)
+    return _pack_planes(fixed, stream_id, seq, stored)  # type: ignore[arg-type]  # the line above
 
 
 class _Columns(NamedTuple):

@@ -15,6 +15,7 @@ from edged_hub.postgres_rows import (
     DAY_NANOSECONDS,
     LAST_DAY,
     NO_DAY,
+    SampleColumns,
     _Columns,
     _pack_planes,
     _pack_rows,
@@ -61,7 +62,7 @@ def test_every_value_comes_back_with_its_type(value: Value | None) -> None:
     ],
 )
 def test_a_row_ends_with_number_text_and_reason(value: Value | None, reason: str, end: bytes) -> None:
-    packed = pack_samples([Sample("s", value, 7, 8, Quality.GOOD, reason)], 3, 4, {"s": 5})
+    packed = pack_samples(SampleColumns.of([Sample("s", value, 7, 8, Quality.GOOD, reason)]), [5], 3, 4)
     head = struct.unpack_from("!hiiiqiqiiiqiiihih", packed)
     assert head[2::2][:6] == (5, 7, 8, 3, 4, 0)
     assert packed[struct.calcsize("!hiiiqiqiiiqiiihih") :] == end
@@ -69,20 +70,19 @@ def test_a_row_ends_with_number_text_and_reason(value: Value | None, reason: str
 
 @given(st.lists(INT64, min_size=1, max_size=20))
 def test_every_time_belongs_to_one_slice(times: list[int]) -> None:
-    samples = [Sample("s", 1.0, time, time) for time in times]
-    first, last = newest_days(samples, days_of(times))["s"]
+    newest = newest_days([1] * len(times), times, days_of(times), {})
+    first, last = slice_of(max(times))
+    assert newest == ([(1, first, last)] if first > INT64_MIN else [])
     assert first <= max(times) <= last
-    assert (first, last) == slice_of(max(times))
     for time in times:
         day = time // DAY_NANOSECONDS
         assert (day if 0 <= day < LAST_DAY else NO_DAY) in days_of(times)
 
 
-def test_of_equal_newest_days_only_one_is_named() -> None:
-    samples = [Sample(name, 1.0, time, time) for name, time in (("a", 5), ("b", DAY_NANOSECONDS), ("a", 7))]
-    days = days_of([sample.source_time for sample in samples])
-    assert days == {0, 1}
-    assert newest_days(samples, days) == {
-        "a": (0, DAY_NANOSECONDS - 1),
-        "b": (DAY_NANOSECONDS, 2 * DAY_NANOSECONDS - 1),
-    }
+def test_the_newest_day_of_each_signal_is_named_when_it_moves_on() -> None:
+    ids, times = [1, 2, 1, 3], [5, DAY_NANOSECONDS, 7, DAY_NANOSECONDS + 1]
+    assert days_of(times) == {0, 1}
+    second_day = (DAY_NANOSECONDS, 2 * DAY_NANOSECONDS - 1)
+    found = newest_days(ids, times, {0, 1}, {2: 0, 3: DAY_NANOSECONDS})
+    assert found == [(1, 0, DAY_NANOSECONDS - 1), (2, *second_day)]
+    assert newest_days([2, 3], [DAY_NANOSECONDS] * 2, {1}, {2: 0, 3: DAY_NANOSECONDS}) == [(2, *second_day)]
