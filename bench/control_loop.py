@@ -66,6 +66,7 @@ class GatedInput:
             unacknowledged=False,
             permissives=(),
             process_value=seen,
+            frozen=False,
             readback=seen,
             expected=present,
             credit_since=self._credit_since,

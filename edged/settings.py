@@ -227,15 +227,27 @@ class LoopSettings(Section):
     output: SignalName
     readback: SignalName
     set_point: Finite
+    grades: dict[str, Finite] = Field(default_factory=dict, description="the set-point of each grade; others hold")
     period_seconds: Seconds = 1.0
     readback_tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     output_deadband: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     good_cycles: Annotated[int, Field(ge=1)] = 5
     target_mode: Literal["manual", "automatic"] = "automatic"
     permissives: tuple[Condition, ...] = Field(default=(), description="remote mode, PLC permissive, interlocks")
-    running: Condition | None = Field(default=None, description="says that the line runs")
+    running: Condition | None = Field(default=None, description="says that this part of the line runs")
+    frozen_seconds: Seconds | None = Field(
+        default=None, description="no change of the process value for so long while the output moved: the loop holds"
+    )
     heartbeat: SignalName | None = Field(default=None, description="integer signal, advanced after a verified cycle")
     controller: PidSettings
+
+
+class LineStateSettings(Section):
+    """How the plant tells what the line does. Loops move nothing while it is stopped or changes over."""
+
+    running: Condition | None = Field(default=None, description="says that the line runs")
+    changeover: Condition | None = Field(default=None, description="says that the line changes to another product")
+    grade: SignalName | None = Field(default=None, description="text or number of the product that is made")
 
 
 class ControlSettings(Section):
@@ -246,6 +258,7 @@ class ControlSettings(Section):
     operators: Path | None = Field(default=None, description="who may operate loops here (edged control add-operator)")
     engineering_keys: Path | None = Field(default=None, description="public keys that approvals are signed with")
     limits: tuple[LimitSettings, ...] = ()
+    line_state: LineStateSettings = LineStateSettings()
     loops: tuple[LoopSettings, ...] = ()
 
 

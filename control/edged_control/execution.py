@@ -122,6 +122,12 @@ class Execution:
             await self._log.complete(decision, WriteOutcome.NONE, verdict.reason, readback, word(verdict))
             return None
         self._accepted()
+        fault = self._output.announce(command)
+        if fault:
+            self._owner.shed(f"memory: {fault}")
+            readback = number(seen.readback.value)
+            await self._log.complete(decision, WriteOutcome.NONE, f"memory: {fault}", readback, "refused")
+            return None
         result = await self._output.write(command, decision)
         await self._finish(decision, result)
         return replace(seen, readback=result.readback) if result.outcome is WriteOutcome.VERIFIED else None

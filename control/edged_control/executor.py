@@ -72,6 +72,8 @@ class ControlExecutor:
             meters=self._meters,
             lease=self._lease,
             memory=self._memory,
+            state_directory=state_directory,
+            line_state=settings.line_state,
             alarms=alarms,
         )
         self._periods = {loop.name: loop.period_seconds for loop in settings.loops}
@@ -180,6 +182,11 @@ def _check(
 ) -> None:
     """Raises ConfigError with every fault of every loop."""
     faults = [fault for loop in settings.loops for fault in _loop_faults(loop, line, signals, effective)]
+    faults += [
+        f"control.line_state: there is no signal {name}"
+        for name in _line_signals(settings)
+        if f"{line}/{name}" not in signals
+    ]
     for field in ("name", "output", "heartbeat"):
         values = [value for loop in settings.loops if (value := getattr(loop, field)) is not None]
         faults += [
@@ -193,6 +200,12 @@ def _check(
         ]
     if faults:
         raise ConfigError(faults)
+
+
+def _line_signals(settings: ControlSettings) -> list[str]:
+    state = settings.line_state
+    conditions = [condition.signal for condition in (state.running, state.changeover) if condition is not None]
+    return [*conditions, *([state.grade] if state.grade is not None else [])]
 
 
 def _loop_faults(

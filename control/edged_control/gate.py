@@ -55,6 +55,10 @@ class Permissive(NamedTuple):
     observed: Observed
     equals: bool
 
+    def is_denied(self) -> bool:
+        """Whether the plant says for sure that it is not given."""
+        return self.observed.quality == Quality.GOOD and self.observed.value != self.equals
+
 
 class Grant(NamedTuple):
     """What an engineer approved beyond the threshold: everything up to `value` and `span` to either side of it.
@@ -78,6 +82,7 @@ class Applied(NamedTuple):
 class PlantView:
     """What the gate is told of the plant around one output. Times are monotonic seconds, values in the output's unit.
 
+    `frozen` tells that the process value stands still although the output moves.
     `expected` is what the readback shows unless somebody else moved it, `credit_since` the last time that it moved.
     """
 
@@ -88,6 +93,7 @@ class PlantView:
     unacknowledged: bool
     permissives: tuple[Permissive, ...]
     process_value: Observed
+    frozen: bool
     readback: Observed
     expected: float
     credit_since: float
@@ -176,6 +182,8 @@ class Gate:
         reason = _barred(proposal, view, now) or _not_permitted(view, now) or _stale(view, now)
         if reason:
             return Refused(reason)
+        if view.frozen and view.mode is Mode.AUTOMATIC:
+            return Refused("freshness: the process value stands still although the output moves")
         wish, present = number(proposal.value), number(view.readback.value)
         if wish is None or present is None or number(view.process_value.value) is None:
             return Refused("finite: the wish, the readback or the process value is not a finite number")

@@ -9,10 +9,12 @@ from dataclasses import replace
 from edged.errors import EdgedError
 from edged.settings import LoopSettings
 from edged.types import Allowed, Clamped, Priority, Proposal, Refused, Verdict, Waits
+from edged_control.applied import AppliedFile
 from edged_control.approval import Approval
 from edged_control.baseline import Baseline
 from edged_control.decisions import Circumstances, DecisionLog
 from edged_control.execution import Execution
+from edged_control.frozen import frozen_watch
 from edged_control.gate import CONTROLLERS, Mode, PlantView, credit_cap, number
 from edged_control.limits import EffectiveLimits
 from edged_control.loop_memory import LoopMemory
@@ -20,7 +22,7 @@ from edged_control.memory import Granted
 from edged_control.modes import Modes
 from edged_control.output import Output
 from edged_control.proposer import PID, Proposer
-from edged_control.scan import Scan, Seen
+from edged_control.scan import LineState, Scan, Seen, good_number
 from edged_control.set_point import SetPoint
 from edged_control.status import LoopStatus
 from edged_control.surroundings import OUTSIDE_ALARM, Surroundings
@@ -40,7 +42,8 @@ class Loop:
         self._around = around
         self._clock = around.clock
         self._path = self._full(settings.output)
-        self._scan = Scan(settings, around.line, around.plant, around.clock, around.signals)
+        self._scan = Scan(settings, around.line_state, around)
+        file = AppliedFile(around.state_directory / f"control-{around.line}-{settings.name}.applied", self._path)
         self._output = Output(
             tolerance=settings.readback_tolerance,
             rate_per_second=limits.rate_per_second,
@@ -48,6 +51,7 @@ class Loop:
             plant=around.plant,
             scan=self._scan,
             clock=around.clock,
+            file=None if around.advisory else file,
         )
         memory = LoopMemory(settings.name, around)
         step = limits.rate_per_second * credit_cap(settings.period_seconds)
@@ -65,6 +69,7 @@ class Loop:
         log = DecisionLog(settings.name, self._path, around.config_hash, around.road, around.clock)
         self._room = WaitingRoom(settings.name, limits.unit, around)
         self._execution = Execution(self, around, self._output, self._scan, log, self._room, self._proposer.drop)
+        self._frozen = frozen_watch(settings, limits)
         self._entered = False
         self._was_parked = False
         self._seen: Seen | None = None
@@ -103,6 +108,7 @@ class Loop:
     def start(self) -> None:
         """Comes up in MAN: nothing of an earlier run is assumed but what the gate must remember."""
         self._proposer.drop()
+        self._output.start()
         self._baseline.start()
         self._modes.start()
         self._set_point.start()
@@ -152,6 +158,8 @@ class Loop:
             approval_threshold=self._limits.approval_threshold,
             grant=None if self._baseline.grant is None else self._baseline.grant.value,
             waiting=self._room.waiting,
+            line_state=seen.line_state if seen else LineState.UNKNOWN,
+            grade=self._set_point.grade,
         )
 
     def request_mode(self, target: Mode, identity: str) -> Refused | None:
@@ -219,8 +227,10 @@ class Loop:
         """One full cycle; the heartbeat advances only at its verified end."""
         async with self._turn:
             self._seen = seen = await self._scan.everything()
+            self._set_point.follow(seen.grade)
+            self._frozen.note(good_number(seen.process_value), seen.present(), self._clock.monotonic())
             await self._settle(seen)
-            fault = self._fault(seen)
+            fault = self._fault(seen) or self._set_point.fault
             self._modes.count(fault)
             if fault:
                 self._proposer.drop()
@@ -246,6 +256,7 @@ class Loop:
             unacknowledged=output.pending is not None,
             permissives=seen.permissives,
             process_value=seen.process_value,
+            frozen=self._frozen.frozen,
             readback=seen.readback,
             expected=math.nan if output.expected is None else output.expected,
             credit_since=output.credit_since,
@@ -273,8 +284,9 @@ class Loop:
         if present is None:
             return
         await self._execution.settle(seen)
-        if self._output.observe(present):
-            self.give_way(f"the output was moved to {present:g} at the plant", seen)
+        moved = self._output.observe(present)
+        if moved:
+            self.give_way(moved, seen)
         self._was_parked = False
         limits, alarms = self._limits, self._around.alarms
         if not limits.low <= present <= limits.high:

@@ -32,14 +32,15 @@ class Granted(BaseModel):
 class Remembered(BaseModel):
     """One loop's lasting state. `baseline` is None when it isn't known; `yielded` tells why the loop let go.
 
-    `set_point` is a person's, entered while the configuration said `configured`.
+    `target` and `set_point` are a person's choice, None where nobody made one; the set-point was entered while the
+    configuration said `configured`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     baseline: Finite | None = None
     grant: Granted | None = None
-    target: Mode = Mode.AUTOMATIC
+    target: Mode | None = None
     yielded: str = ""
     set_point: Finite | None = None
     configured: Finite | None = None

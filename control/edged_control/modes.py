@@ -34,6 +34,8 @@ class Modes:
         self._memory = memory
         self._baseline = baseline
         self._good = 0
+        self._configured = target
+        self._chosen: Mode | None = None
         self._yielded = ""
         self.started = False
         self.actual = Mode.OUT_OF_SERVICE
@@ -44,7 +46,8 @@ class Modes:
         """Comes up in MAN, or still in local-override or out of service, with what was remembered."""
         remembered = self._memory.recall()
         if remembered is not None:
-            self.target, self._yielded = remembered.target, remembered.yielded
+            self._chosen, self._yielded = remembered.target, remembered.yielded
+            self.target = self._chosen or self._configured
         self.started = True
         self._good = 0
         if self._yielded:
@@ -111,7 +114,7 @@ class Modes:
                 return Refused("approval: the new baseline can't be kept")
             self._yielded = ""
             self._around.alarms.clear_alarm(OVERRIDE_ALARM, self._loop)
-        self.target = target
+        self.target = self._chosen = target
         self._keep()
         self._good = 0
         log.info("mode_requested", loop=self._loop, target=target.value, identity=identity)
@@ -125,7 +128,7 @@ class Modes:
         return (Mode.LOCAL_OVERRIDE, self._yielded) if self._yielded else (Mode.MANUAL, STARTING)
 
     def _keep(self) -> bool:
-        changes = {"target": self.target, "yielded": self._yielded}
+        changes = {"target": self._chosen, "yielded": self._yielded}
         return self._memory.keep(self._memory.state().model_copy(update=changes))
 
     def _enter(self, mode: Mode, reason: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from edged.clock import Clock
 from edged.errors import EdgedError, WriteFailed
 from edged.ports import Plant
 from edged.types import Command, Decision, Quality, WriteOutcome
+from edged_control.applied import AppliedFile, Known
 from edged_control.gate import Applied, Observed, number, remember
 from edged_control.scan import Scan
 
@@ -46,6 +48,7 @@ class Output:
         plant: Plant,
         scan: Scan,
         clock: Clock,
+        file: AppliedFile | None,
     ) -> None:
         self._tolerance = tolerance
         self._rate = rate_per_second
@@ -53,19 +56,37 @@ class Output:
         self._plant = plant
         self._scan = scan
         self._clock = clock
+        self._file = file
+        self._known: Known | None = None
         self.expected: float | None = None
         self.credit_since = clock.monotonic()
         self.history: tuple[Applied, ...] = ()
         self.pending: Pending | None = None
 
-    def observe(self, present: float) -> bool:
-        """Takes note of a readback, with no write pending; True when somebody else moved the output."""
+    def start(self) -> None:
+        """Takes up what an earlier run, or another daemon, knew of the output."""
+        if self._file is not None:
+            self._known, self.expected = self._file.recall(), None
+
+    def observe(self, present: float) -> str:
+        """Takes note of a readback, with no write pending; who else moved it and when, empty when nobody did."""
         if self._is(present, self.expected):
-            return False
-        foreign = self.expected is not None
-        self.expected = present
+            return ""
+        moved = self._moved(present)
+        self.expected, self._known = present, None
         self.credit_since = self._clock.monotonic()
-        return foreign
+        self._keep()
+        return moved
+
+    def announce(self, command: Command) -> str:
+        """Keeps what is about to be sent; empty, or why it can't be kept."""
+        assert self.expected is not None
+        try:
+            if self._file is not None:
+                self._file.note(self.expected, command.value)
+        except OSError as fault:
+            return f"{command.value:g} can't be kept before it is sent: {fault.strerror}"
+        return ""
 
     async def write(self, command: Command, decision: Decision) -> WriteResult:
         """Sends the command and reads back. Afterwards nothing is pending, unless the outcome is UNKNOWN."""
@@ -114,6 +135,23 @@ class Output:
         self.credit_since = now
         self.expected = present
         self.pending = None
+        self._keep()
+
+    def _keep(self) -> None:
+        """An older value in the file looks like a change at the next start: that is the safe side."""
+        if self._file is not None and self.expected is not None:
+            with suppress(OSError):
+                self._file.note(self.expected)
+
+    def _moved(self, present: float) -> str:
+        if self.expected is not None:
+            return f"the output was moved to {present:g} at the plant"
+        known = self._known
+        if known is None or self._is(present, known.applied) or self._is(present, known.sent):
+            return ""
+        if known.applied is None:
+            return "nobody can tell whether the output was moved while edged was away: its file is damaged"
+        return f"the output was moved from {known.applied:g} to {present:g} while edged was away"
 
     def _is(self, present: float | None, value: float | None) -> bool:
         return present is not None and value is not None and abs(present - value) <= self._tolerance

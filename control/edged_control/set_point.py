@@ -6,21 +6,29 @@ import math
 
 from edged.log import get_logger
 from edged.settings import LoopSettings
-from edged.types import Refused, Signal
-from edged_control.gate import number
+from edged.types import Quality, Refused, Signal
+from edged_control.gate import Observed, number
 from edged_control.loop_memory import LoopMemory
 
 log = get_logger("control")
 
 
 class SetPoint:
-    """What a person entered outlives restarts, until the configuration says something else than it said then."""
+    """What a person entered outlives restarts, until the grade changes or the configuration says something else.
+
+    Where a loop has a set-point for each grade, it has none for others, and holds.
+    """
 
     def __init__(self, settings: LoopSettings, process_value: Signal, memory: LoopMemory) -> None:
         self._loop = settings.name
+        self._usual = settings.set_point
+        self._grades = settings.grades
         self._configured = settings.set_point
         self._signal = process_value
         self._memory = memory
+        self.grade = ""
+        self.fault = ""
+        """Why there is no set-point now."""
         self.value = settings.set_point
 
     def start(self) -> None:
@@ -29,6 +37,21 @@ class SetPoint:
         is_current = remembered is not None and remembered.configured == self._configured
         entered = remembered.set_point if remembered is not None and is_current else None
         self.value = self._configured if entered is None else entered
+
+    def follow(self, observed: Observed | None) -> None:
+        """What the line tells of the grade that it makes; None where it tells none."""
+        if observed is None:
+            return
+        if observed.quality != Quality.GOOD or observed.value is None:
+            self.fault = "line: the grade could not be read"
+            return
+        grade = str(observed.value)
+        if grade == self.grade and not self.fault:
+            return
+        known = self._grades.get(grade) if self._grades else self._usual
+        self.fault = "" if known is not None else f"line: there is no set-point for grade {grade}"
+        if known is not None and grade != self.grade:
+            self._change_grade(grade, known)
 
     def request(self, wish: object, identity: str) -> Refused | None:
         """A person enters a set-point; None when it holds from now on."""
@@ -45,3 +68,11 @@ class SetPoint:
         log.info("set_point", loop=self._loop, value=value, before=self.value, identity=identity)
         self.value = value
         return None
+
+    def _change_grade(self, grade: str, configured: float) -> None:
+        """The first grade after a start is no change: what a person entered for it still holds."""
+        before, self.grade, self._configured = self.grade, grade, configured
+        if before:
+            self._memory.keep(self._memory.state().model_copy(update={"set_point": None}))
+        self.start()
+        log.info("grade", loop=self._loop, grade=grade, before=before, set_point=self.value)

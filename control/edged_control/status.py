@@ -49,6 +49,8 @@ class LoopStatus:
     approval_threshold: float
     grant: float | None
     waiting: Waiting | None
+    line_state: str
+    grade: str
 
 
 @dataclass(slots=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from edged.clock import Clock
 from edged.ports import Plant, Road
+from edged.settings import LineStateSettings
 from edged.types import Priority, Signal
 from edged_control.gate import Gate
 from edged_control.lease import Lease
@@ -49,4 +51,6 @@ class Surroundings:
     meters: ControlMeters
     lease: Lease
     memory: Memory
+    state_directory: Path
+    line_state: LineStateSettings
     alarms: AlarmBoard

@@ -21,6 +21,9 @@ ROUNDING = 1e-4
 NOTICEABLE = 0.0101
 """What the loop's readback tolerance hides from it, float32 included."""
 
+BELIEVED = 4
+"""One of the last values that any daemon read or sent is what the next one must find, or somebody moved the output."""
+
 
 @dataclass(frozen=True)
 class Envelope:
@@ -56,6 +59,7 @@ class EnvelopeOracle:
     def __init__(self, first_belt: float, envelope: Envelope) -> None:
         self._envelope = envelope
         self._anchors = [first_belt]
+        self._believed: list[float] = []
         self._approvals: list[ApprovalEntry] = []
         self._daemons: dict[str, _Daemon] = {}
         self._writes: list[WriteEntry] = []
@@ -102,12 +106,15 @@ class EnvelopeOracle:
         if read.belt is None:
             return
         self._note_arrival(read.belt, read.time)
+        believed = self._believed[-BELIEVED:]
+        self._believed.append(read.belt)
         if daemon.before is not None and abs(read.belt - daemon.before) <= NOTICEABLE:
             daemon.expected = daemon.before  # the register denies our last write
         daemon.before = None
         if daemon.expected is not None and abs(read.belt - daemon.expected) <= NOTICEABLE:
             return
-        daemon.must_yield = daemon.expected is not None and read.permitted
+        was_moved_unseen = bool(believed) and min(abs(read.belt - belt) for belt in believed) > NOTICEABLE
+        daemon.must_yield = (daemon.expected is not None or was_moved_unseen) and read.permitted
         daemon.expected, daemon.changed_at = read.belt, read.time
         self._anchors.append(read.belt)  # a register that lies is believed
 
@@ -122,6 +129,7 @@ class EnvelopeOracle:
         ours = [index for index, earlier in enumerate(self._writes) if earlier.by == write.by]
         if others and ours and ours[0] < others[-1]:
             raise Violation(f"two writers at once: {write}")
+        self._believed.append(write.value)
         daemon = self._daemons[write.by]
         if write.applied and write.read is not None:
             daemon.expected, daemon.before = write.after, write.read.belt

@@ -74,6 +74,7 @@ LOOP = LoopSettings(
     readback_tolerance=0.01,
     output_deadband=0.15,
     good_cycles=3,
+    frozen_seconds=1e9,
     permissives=(Condition(signal="forming/remote_mode"), Condition(signal="forming/permissive")),
     running=Condition(signal="forming/running"),
     heartbeat="forming/heartbeat",

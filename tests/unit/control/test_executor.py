@@ -271,6 +271,8 @@ def test_a_stray_output_at_start_becomes_the_baseline_when_a_person_asks(rig: Ri
     rig.control.close()
     rig.plc.operate(90.0)
     rig.plc.overrides[THICKNESS] = Override(4.0)
+    for path in rig.state_directory.glob("*.applied"):
+        path.unlink()
     rig.restart()
     rig.step(5)
     assert rig.mode() is Mode.MANUAL

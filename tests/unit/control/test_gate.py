@@ -49,6 +49,7 @@ VIEW = PlantView(
     unacknowledged=False,
     permissives=(Permissive("remote", observed(value=True), equals=True),),
     process_value=observed(4.0),
+    frozen=False,
     readback=observed(150.0),
     expected=150.0,
     credit_since=NOW - 1.0,

@@ -253,3 +253,15 @@ def test_returning_to_auto_is_bumpless(running: Rig) -> None:
     running.step(10)
     assert running.mode() is Mode.AUTOMATIC
     assert len(running.own_writes()) == sent
+
+
+def test_what_nobody_chose_is_what_the_configuration_says_also_after_a_restart(make_rig: MakeRig) -> None:
+    rig = make_rig(loop=with_loop(target_mode="manual"))
+    rig.step(10)
+    rig.restart()
+    rig.step(10)
+    assert rig.mode() is Mode.MANUAL
+    rig.loop = with_loop(target_mode="automatic")
+    rig.restart()
+    rig.step(10)
+    assert rig.mode() is Mode.AUTOMATIC
