@@ -27,11 +27,11 @@ from tests.unit.control.simulated_plc import (
     WriteFault,
 )
 
-pytestmark = pytest.mark.timeout(600)
-
-COMMANDS_PER_RULE = 10
+COMMANDS_PER_RULE, LONG_COMMANDS_PER_RULE = 10, 50
 RULES_PER_EXAMPLE = 10
-EXAMPLES = 400
+EXAMPLES, LONG_EXAMPLES = 400, 2_000
+"""400 examples of 100 commands with every run; 2,000 of 500, a million commands, by `pytest -m long`."""
+SECONDS, LONG_SECONDS = 600, 7_200
 MEMORY_DISK = Path("/dev/shm")
 
 bad_values: st.SearchStrategy[Any] = st.sampled_from(
@@ -136,7 +136,7 @@ DOINGS: dict[str, Callable[[Rig, Any], object]] = {
 }
 
 
-class Plant(RuleBasedStateMachine):
+class Interference(RuleBasedStateMachine):
     """One plant, its daemons and everybody who interferes."""
 
     @initialize(belt=st.sampled_from([60.0, 120.0, 150.0, 195.0]), threshold=st.sampled_from([5.0, 50.0]))
@@ -147,8 +147,7 @@ class Plant(RuleBasedStateMachine):
         self.oracle = EnvelopeOracle(belt, Envelope(approval_threshold=threshold))
         self.rig.step(4)
 
-    @rule(drawn=st.lists(commands, min_size=COMMANDS_PER_RULE, max_size=COMMANDS_PER_RULE))
-    def interfere(self, drawn: list[tuple[str, Any]]) -> None:
+    def do(self, drawn: list[tuple[str, Any]]) -> None:
         for name, argument in drawn:
             DOINGS[name](self.rig, argument)
         self.oracle.check(self.rig.plc.journal)
@@ -159,11 +158,33 @@ class Plant(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-TestPlant = Plant.TestCase
-TestPlant.settings = settings(
-    max_examples=EXAMPLES,
-    stateful_step_count=RULES_PER_EXAMPLE,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
-    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
-)
+class Plant(Interference):
+    """A hundred commands an example."""
+
+    @rule(drawn=st.lists(commands, min_size=COMMANDS_PER_RULE, max_size=COMMANDS_PER_RULE))
+    def interfere(self, drawn: list[tuple[str, Any]]) -> None:
+        self.do(drawn)
+
+
+class LongPlant(Interference):
+    """Five hundred commands an example; a rule draws many, or drawing would be all that it does."""
+
+    @rule(drawn=st.lists(commands, min_size=LONG_COMMANDS_PER_RULE, max_size=LONG_COMMANDS_PER_RULE))
+    def interfere(self, drawn: list[tuple[str, Any]]) -> None:
+        self.do(drawn)
+
+
+def _search(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=RULES_PER_EXAMPLE,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    )
+
+
+TestPlant = pytest.mark.timeout(SECONDS)(Plant.TestCase)
+TestPlant.settings = _search(EXAMPLES)
+TestLongPlant = pytest.mark.long(pytest.mark.timeout(LONG_SECONDS)(LongPlant.TestCase))
+TestLongPlant.settings = _search(LONG_EXAMPLES)
