@@ -158,6 +158,7 @@ CLOSED: list[tuple[dict[str, Any], str]] = [
         "freshness: the process value is stale or not good",
     ),
     ({"process_value": observed(None, quality=Quality.BAD)}, "freshness: the process value is stale or not good"),
+    ({"frozen": True}, "freshness: the process value stands still although the output moves"),
     ({"readback": observed(150.0, age=1.25)}, "freshness: the readback is stale or not good"),
     ({"readback": observed(150.0, age=-0.25)}, "freshness: the readback is stale or not good"),
     ({"readback": observed(150.0, quality=Quality.UNCERTAIN)}, "freshness: the readback is stale or not good"),
@@ -509,6 +510,36 @@ def test_history_forgets_what_a_newer_write_implies() -> None:
     assert remember((old,), Applied(150.75, 11.0), 0.5) == (old, Applied(150.75, 11.0))
     assert remember((old,), Applied(149.25, 11.0), 0.5) == (old, Applied(149.25, 11.0))
     assert remember((), new, 0.5) == (new,)
+
+
+def test_history_keeps_what_still_binds_after_a_long_pause() -> None:
+    old = Applied(150.0, 5.0)
+    assert remember((old,), Applied(153.0, 12.0), 0.5) == (Applied(153.0, 12.0),)
+    assert remember((old,), Applied(153.75, 12.0), 0.5) == (old, Applied(153.75, 12.0))
+
+
+def test_a_person_may_move_the_output_of_a_frozen_process_value() -> None:
+    assert asked(150.25, frozen=True) == Allowed(150.25)
+
+
+@pytest.mark.parametrize(
+    ("value", "quality", "denied"),
+    [
+        (True, Quality.GOOD, False),
+        (False, Quality.GOOD, True),
+        (None, Quality.GOOD, True),
+        (False, Quality.UNCERTAIN, False),
+        (False, Quality.BAD, False),
+    ],
+)
+def test_only_a_good_answer_denies_a_permissive(*, value: bool | None, quality: Quality, denied: bool) -> None:
+    assert Permissive("remote", observed(value, quality=quality), equals=True).is_denied() is denied
+
+
+def test_an_equal_value_is_the_wish_or_the_limit_whatever_object_it_is() -> None:
+    assert admitted(float("150.5"), 150.5)[0] == Allowed(150.5)
+    narrow = Gate({BELT: replace(LIMITS, high=150.5)}, SEAL, [])
+    assert narrow.admit(pid(151.0), float("150.5"), VIEW, NOW, "d")[0] == Clamped(150.5, "limits")
 
 
 writes = st.lists(st.tuples(st.floats(100, 200), st.floats(0.01, 30)), min_size=1, max_size=8)

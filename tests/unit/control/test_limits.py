@@ -57,6 +57,7 @@ def test_a_range_without_bounds_narrows_nothing() -> None:
         ({"approval_threshold": 0.0}, "the approval threshold must be above 0, got 0.0"),
         ({"approval_threshold": -1.0}, "the approval threshold must be above 0"),
         ({"unit": "bar"}, "the unit must be 'MPa' like the signal's, got 'bar'"),
+        ({"unit": "A"}, "the unit must be 'MPa' like the signal's, got 'A'"),
     ],
 )
 def test_a_faulty_entry_names_its_list_and_signal(which: str, changes: dict[str, Any], message: str) -> None:
@@ -92,6 +93,9 @@ def test_limits_beyond_the_range_leave_nothing() -> None:
     beyond = replace(LIMITS, low=100.0, high=120.0)
     with pytest.raises(ConfigError, match=r"nothing is left .* got 100.0..100.0"):
         effective_limits({PATH: SIGNAL}, [beyond], [beyond])
+    further = replace(LIMITS, low=110.0, high=120.0)
+    with pytest.raises(ConfigError, match=r"nothing is left .* got 110.0..100.0"):
+        effective_limits({PATH: SIGNAL}, [further], [further])
 
 
 def test_limits_without_a_ceiling_are_a_fault() -> None:
