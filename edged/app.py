@@ -37,6 +37,7 @@ from edged_connectors.south.plant import PlantRouter
 from edged_connectors.south.runner import SourceRunner
 from edged_connectors.south.status import SourceStatus
 from edged_control.executor import ControlExecutor, LoopStatus
+from edged_control.kpi.service import LoopKpis, LoopKpiStatus
 from edged_inference.slot import ModelSlot, SlotStatus
 
 STOP_GRACE_SECONDS = 5.0
@@ -78,6 +79,7 @@ class DaemonStatus:
     sparkplug: NodeStatus | None
     models: tuple[SlotStatus, ...]
     loops: tuple[LoopStatus, ...]
+    loop_kpis: tuple[LoopKpiStatus, ...]
     alarms: tuple[Alarm, ...]
     services: tuple[ServiceStatus, ...]
     warnings: tuple[str, ...]
@@ -107,6 +109,7 @@ class Daemon:
         self._runners = {source.name: self._build_runner(source) for source in config.sources}
         self._models = self._build_models()
         self._control = self._build_control()
+        self._loop_kpis = self._build_loop_kpis()
         self._uplink = self._build_uplink()
         self._node = self._build_node()
         self._pages = StatusServer(
@@ -150,6 +153,7 @@ class Daemon:
             sparkplug=self._node.status() if self._node else None,
             models=tuple(slot.status() for slot in self._models),
             loops=self._control.status() if self._control else (),
+            loop_kpis=self._loop_kpis.status() if self._loop_kpis else (),
             alarms=tuple(self._alarms.active()),
             services=self._supervisor.status(),
             warnings=self._config.warnings,
@@ -170,10 +174,14 @@ class Daemon:
             services.start(f"model:{slot.name}", slot.run)
         if self._control:
             services.start("control", self._control.run, essential=True)
+        if self._loop_kpis:
+            services.start("loop_kpis", self._loop_kpis.run)
 
     async def _wind_down(self, services: Supervisor) -> None:
         if self._control:
             await services.stop("control", STOP_GRACE_SECONDS)
+        if self._loop_kpis:
+            await services.stop("loop_kpis", STOP_GRACE_SECONDS)
         for slot in self._models:
             await services.stop(f"model:{slot.name}", STOP_GRACE_SECONDS)
         await asyncio.gather(*(services.stop(f"source:{name}", STOP_GRACE_SECONDS) for name in self._runners))
@@ -295,6 +303,20 @@ class Daemon:
             state_directory=self._settings.data_directory,
             alarms=self._alarms,
             engineering_keys=settings.engineering_keys,
+        )
+
+    def _build_loop_kpis(self) -> LoopKpis | None:
+        settings = self._settings.control
+        if settings is None or settings.kpis is None or self._control is None:
+            return None
+        return LoopKpis(
+            settings.kpis,
+            settings.loops,
+            line=self._settings.line,
+            limits=self._config.limits,
+            status=self._control.status,
+            road=self._bus,
+            clock=self._clock,
         )
 
     def _control_routes(self) -> tuple[web.RouteDef, ...]:

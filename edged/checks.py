@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from edged import units
 from edged.draft import Draft, Part
 from edged.faults import Faults, Origin, Where, did_you_mean, got
+from edged.loop_kpi import loop_kpi_signals
 from edged.settings import AlarmSettings, Condition, LimitSettings, LoopSettings, SignalSettings
 from edged.types import ValueType
 
@@ -71,6 +72,10 @@ class LineChecks:
         for model in self._draft.models:
             settings = output_signal(model.value.output)
             self._add(model.value.output, Declared(model.origin, (*model.where, "output"), settings, output=True))
+        control = self._draft.control
+        for figure in loop_kpi_signals(control.value) if control else ():
+            assert control is not None
+            self._add(figure.name, Declared(control.origin, (*control.where, "kpis"), figure, output=True))
 
     def _add(self, name: str, declared: Declared) -> None:
         first = self._declared.setdefault(name, declared)

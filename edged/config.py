@@ -17,6 +17,7 @@ from edged.checks import LineChecks, narrowed, output_signal
 from edged.document import Document, read_document
 from edged.draft import Draft, SourcePart, anchored, draft_line
 from edged.faults import Faults, report
+from edged.loop_kpi import loop_kpi_signals
 from edged.outside import OutsideChecks
 from edged.registry import Binding, ConnectorKind, connector_kinds
 from edged.settings import LimitSettings, LineSettings, Section, SignalSettings
@@ -138,6 +139,9 @@ def _assemble(
     for model in settings.models:
         output = _signal(output_signal(model.output), line, f"output of model {model.name}")
         signals[output.path] = output
+    for declared in loop_kpi_signals(settings.control) if settings.control else ():
+        figure = _signal(declared, line)
+        signals[figure.path] = figure
     return LineConfig(
         settings=settings,
         path=path,

@@ -250,6 +250,14 @@ class LineStateSettings(Section):
     grade: SignalName | None = Field(default=None, description="text or number of the product that is made")
 
 
+class LoopKpiSettings(Section):
+    """How the loops are judged: figures of a sliding window, published as signals of an equipment of their own."""
+
+    equipment: Name = "loops"
+    window_seconds: Seconds = 3600.0
+    every_seconds: Seconds = 60.0
+
+
 class ControlSettings(Section):
     """Control of the line. A new line is advisory: everything runs and is recorded, nothing is written."""
 
@@ -260,6 +268,7 @@ class ControlSettings(Section):
     limits: tuple[LimitSettings, ...] = ()
     line_state: LineStateSettings = LineStateSettings()
     loops: tuple[LoopSettings, ...] = ()
+    kpis: LoopKpiSettings | None = Field(default=None, description="judge the loops and publish what is found")
 
 
 class ModelSettings(Section):
