@@ -303,6 +303,7 @@ class Daemon:
             state_directory=self._settings.data_directory,
             alarms=self._alarms,
             engineering_keys=settings.engineering_keys,
+            latest=self._tags.get,
         )
 
     def _build_loop_kpis(self) -> LoopKpis | None:

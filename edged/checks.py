@@ -12,7 +12,7 @@ from edged import units
 from edged.draft import Draft, Part
 from edged.faults import Faults, Origin, Where, did_you_mean, got
 from edged.loop_kpi import loop_kpi_signals
-from edged.settings import AlarmSettings, Condition, LimitSettings, LoopSettings, SignalSettings
+from edged.settings import AlarmSettings, Condition, ControlSettings, LimitSettings, LoopSettings, SignalSettings
 from edged.types import ValueType
 
 M = TypeVar("M", bound=BaseModel)
@@ -62,6 +62,9 @@ class LineChecks:
             self._check_limit(limit)
         for loop in self._draft.loops:
             self._check_loop(loop)
+        control = self._draft.control
+        if control is not None and control.value.rollback is not None:
+            self._check_defect_rate(control, control.value.rollback.defect_rate)
 
     def _declare(self) -> None:
         for source in self._draft.sources:
@@ -165,6 +168,12 @@ class LineChecks:
         if loop.heartbeat is not None:
             self._check_heartbeat(part, loop.heartbeat)
 
+    def _check_defect_rate(self, part: Part[ControlSettings], name: str) -> None:
+        field = ("rollback", "defect_rate")
+        signal = self._numeric(part, field, name)
+        if signal is not None:
+            self._same_unit(part, field, signal.unit, "a defect rate", "%")
+
     def _check_output(self, part: Part[LoopSettings]) -> None:
         loop = part.value
         output = self._numeric(part, "output", loop.output)
@@ -217,7 +226,7 @@ class LineChecks:
             line = f"{declared.origin.file}:{declared.origin.line(declared.where)}"
             self._fault(part, field, f"needs a writable signal, {got(name)}; set writable: true at {line}")
 
-    def _numeric(self, part: Part[M], field: str, name: str) -> SignalSettings | None:
+    def _numeric(self, part: Part[M], field: str | tuple[str | int, ...], name: str) -> SignalSettings | None:
         signal = self._signal(part, field, name)
         if signal is None or signal.type in NUMERIC:
             return signal
@@ -230,7 +239,9 @@ class LineChecks:
             return None
         return self._declared[name].settings
 
-    def _same_unit(self, part: Part[M], field: str, unit: str, name: str, expected: str) -> None:
+    def _same_unit(
+        self, part: Part[M], field: str | tuple[str | int, ...], unit: str, name: str, expected: str
+    ) -> None:
         if unit != expected and units.known(unit):
             why = "convert the numbers" if units.same_quantity(unit, expected) else "these are different quantities"
             self._fault(part, field, f"must be in {expected!r}, the unit of {name}, got {unit!r}: {why}")

@@ -32,6 +32,7 @@ example:
   edged control mode thickness MAN --reason "grade test"  the loop holds its output
   edged control output thickness 155                      in MAN: walk there within the rate
   edged control setpoint thickness 4.1                    what the loop holds its process value at
+  edged control rollback thickness                        back to what it was, while the change is watched
   edged control mode thickness AUTO
   edged control override thickness                        after somebody moved the output at the plant: give it back
   edged control keygen chris                              an engineer's key pair; chris.pub goes to the box
@@ -56,6 +57,7 @@ def add_control(commands: Commands) -> None:
     output = _add_order(below, "output", "move the output of a loop in MAN, within the rate", _output)
     output.add_argument("value", metavar="VALUE", type=float, help="in the unit of the output")
     _add_order(below, "override", "end a local override: the loop controls again", _override)
+    _add_order(below, "rollback", "go back to the set-point before the last change", _roll_back)
     add_approvals(below, _add_asking, _order)
     _add_people(below)
 
@@ -128,6 +130,10 @@ def _output(options: argparse.Namespace) -> int:
 
 def _override(options: argparse.Namespace) -> int:
     return _order(options, Action.OVERRIDE, options.loop, None)
+
+
+def _roll_back(options: argparse.Namespace) -> int:
+    return _order(options, Action.ROLL_BACK, options.loop, None)
 
 
 def _order(options: argparse.Namespace, action: Action, target: str, value: object) -> int:

@@ -258,6 +258,18 @@ class LoopKpiSettings(Section):
     every_seconds: Seconds = 60.0
 
 
+class RollbackSettings(Section):
+    """After a change of a set-point the defect rate is watched; when it rises too far the loop goes back."""
+
+    defect_rate: SignalName = Field(description="share of defects in percent, read while the line runs")
+    watch_seconds: Seconds = 1800.0
+    rise: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(default=0.2, description="relative, 0.2 is 20 %")
+    least_rate_percent: Annotated[float, Field(gt=0, le=100)] = Field(
+        default=0.5, description="a rate below this counts as this: one defect more is no rise"
+    )
+    fewest_readings: Annotated[int, Field(ge=1)] = Field(default=30, description="before and after, to judge at all")
+
+
 class ControlSettings(Section):
     """Control of the line. A new line is advisory: everything runs and is recorded, nothing is written."""
 
@@ -268,6 +280,7 @@ class ControlSettings(Section):
     limits: tuple[LimitSettings, ...] = ()
     line_state: LineStateSettings = LineStateSettings()
     loops: tuple[LoopSettings, ...] = ()
+    rollback: RollbackSettings | None = Field(default=None, description="go back when a change makes more defects")
     kpis: LoopKpiSettings | None = Field(default=None, description="judge the loops and publish what is found")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from edged_control.audit import Audit
 from edged_control.gate import Mode, number
 from edged_control.loop import Loop
 from edged_control.proposer import PERSON_PRIORITY
+from edged_control.rollback import RollbackGuard
 
 OPERATOR = "operator"
 """The source of an operator's proposals."""
@@ -43,6 +45,7 @@ class Desk:
         audit: Audit,
         clock: Clock,
         engineering_keys: Path | None,
+        guard: RollbackGuard | None = None,
     ) -> None:
         self._loops = loops
         self._submit = submit
@@ -50,6 +53,7 @@ class Desk:
         self._audit = audit
         self._clock = clock
         self._engineering_keys = engineering_keys
+        self._guard = guard
 
     async def act(self, order: Order) -> Answer:
         """Carries an order out, or says why not; either is recorded."""
@@ -75,15 +79,37 @@ class Desk:
             case Action.MODE:
                 return _Done(_change_mode(order, loop), _text(order.value, ""))
             case Action.SET_POINT:
-                refused = loop.request_set_point(order.value, order.identity)
-                return _Done(_answer(refused), _text(order.value, loop.process_unit))
+                return _Done(self._change_set_point(order, loop), _text(order.value, loop.process_unit))
             case Action.OUTPUT:
                 return _Done(await self._move(order, loop), _text(order.value, loop.unit))
             case Action.OVERRIDE:
                 return _Done(_answer(loop.release(order.identity)), "")
             case Action.APPROVE:
                 return self._approve(order, loop)
-        return _Done(_refused(f"{order.action} is not served here"), _text(order.value, ""))
+            case Action.ROLL_BACK:
+                return self._roll_back(order, loop)
+
+    def _change_set_point(self, order: Order, loop: Loop) -> Answer:
+        before = loop.status().set_point
+        refused = loop.request_set_point(order.value, order.identity)
+        if refused is None and self._guard is not None and loop.status().set_point != before:
+            now, wall = self._clock.monotonic(), self._clock.now()
+            try:
+                self._guard.note_change(loop.name, before, order.identity, now, wall)
+            except OSError as fault:
+                return Answer(Outcome.ACCEPTED, f"it can't be rolled back by itself: {fault}")
+        return _answer(refused)
+
+    def _roll_back(self, order: Order, loop: Loop) -> _Done:
+        """Back to the set-point before the last change; also what the guard asks for by itself."""
+        previous = self._guard.previous(loop.name) if self._guard else None
+        if self._guard is None or previous is None:
+            return _Done(_refused("rollback: no change of this loop is being watched"), "")
+        refused = loop.request_set_point(previous.set_point, order.identity)
+        if refused is None:
+            with suppress(OSError):
+                self._guard.forget(loop.name)
+        return _Done(_answer(refused), _text(previous.set_point, loop.process_unit))
 
     async def _move(self, order: Order, loop: Loop) -> Answer:
         value = number(order.value)

@@ -12,7 +12,7 @@ from edged.log import get_logger
 from edged.metrics import Metrics
 from edged.ports import Plant, Road
 from edged.settings import ControlSettings, LoopSettings
-from edged.types import Limits, Priority, Proposal, Refused, Seal, Signal, Verdict, Waits
+from edged.types import Limits, Priority, Proposal, Refused, Sample, Seal, Signal, Verdict, Waits
 from edged_control.audit import Audit
 from edged_control.desk import Desk
 from edged_control.gate import Gate, Mode, credit_cap
@@ -20,12 +20,19 @@ from edged_control.lease import Lease
 from edged_control.limits import EffectiveLimits, effective_limits
 from edged_control.loop import Loop
 from edged_control.memory import Memory
+from edged_control.rollback import RollbackGuard, RollbackMemory
+from edged_control.rollback_watch import RollbackWatch
 from edged_control.status import ControlMeters, LoopStatus
 from edged_control.surroundings import LEASE_ALARM, WISH_ALARM, AlarmBoard, Surroundings
 
 __all__ = ["ControlExecutor", "LoopStatus"]
 
 log = get_logger("control")
+
+
+def _nothing(path: str) -> Sample | None:
+    """Where nobody keeps latest values."""
+    return None
 
 
 class ControlExecutor:
@@ -49,6 +56,7 @@ class ControlExecutor:
         state_directory: Path,
         alarms: AlarmBoard,
         engineering_keys: Path | None = None,
+        latest: Callable[[str], Sample | None] = _nothing,
     ) -> None:
         effective = effective_limits(signals, ceiling, limits)
         _check(settings, line, signals, effective)
@@ -79,6 +87,11 @@ class ControlExecutor:
         self._periods = {loop.name: loop.period_seconds for loop in settings.loops}
         self._loops = {loop.name: Loop(loop, effective[f"{line}/{loop.output}"], around) for loop in settings.loops}
         self._audit = Audit(road, clock)
+        rollback = settings.rollback
+        guard = None
+        if rollback is not None:
+            memory = RollbackMemory(state_directory / f"control-{line}.rollback.json")
+            guard = RollbackGuard(rollback, memory, clock.monotonic())
         self._desk = Desk(
             self._loops,
             submit=self.submit,
@@ -86,7 +99,20 @@ class ControlExecutor:
             audit=self._audit,
             clock=clock,
             engineering_keys=engineering_keys,
+            guard=guard,
         )
+        self.rollback: RollbackWatch | None = None
+        if rollback is not None and guard is not None:
+            self.rollback = RollbackWatch(
+                rollback,
+                guard,
+                line=line,
+                loops=self._loops,
+                desk=self._desk,
+                latest=latest,
+                alarms=alarms,
+                clock=clock,
+            )
 
     @property
     def desk(self) -> Desk:
@@ -101,6 +127,8 @@ class ControlExecutor:
             async with asyncio.TaskGroup() as group:
                 for name, period_seconds in self._periods.items():
                     group.create_task(self._drive(name, period_seconds), name=f"control:{name}")
+                if self.rollback:
+                    group.create_task(self.rollback.run(), name="control:rollback")
         finally:
             self.close()
 

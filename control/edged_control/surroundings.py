@@ -25,6 +25,7 @@ MEMORY_ALARM = "control_memory"
 WISH_ALARM = "control_wish_refused"
 LEASE_ALARM = "control_lease"
 APPROVAL_ALARM = "control_approval"
+ROLLBACK_ALARM = "control_rolled_back"
 
 
 class AlarmBoard(Protocol):

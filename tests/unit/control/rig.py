@@ -17,7 +17,7 @@ from edged.clock import VirtualClock
 from edged.errors import OutboxUnavailable
 from edged.metrics import Metrics
 from edged.ports import Action, Answer, Order, Outcome, Plant, Role
-from edged.settings import Condition, ControlSettings, LoopSettings, PidSettings
+from edged.settings import Condition, ControlSettings, LoopSettings, PidSettings, RollbackSettings
 from edged.types import (
     NANOSECONDS_PER_SECOND,
     Decision,
@@ -160,6 +160,8 @@ class Rig:
     advisory: bool = False
     belt: float = 150.0
     limits: Sequence[Limits] = (BELT_LIMITS,)
+    rollback: RollbackSettings | None = None
+    latest: Callable[[str], Sample | None] = lambda _: None
 
     clock: VirtualClock = field(default_factory=SteppingClock)
 
@@ -183,7 +185,9 @@ class Rig:
         """A new daemon's control, under a name of its own in the PLC's journal."""
         self._born += 1
         return ControlExecutor(
-            ControlSettings(advisory=self.advisory, ceiling=Path("ceiling.yaml"), loops=(self.loop,)),
+            ControlSettings(
+                advisory=self.advisory, ceiling=Path("ceiling.yaml"), loops=(self.loop,), rollback=self.rollback
+            ),
             line=LINE,
             config_hash="0123456789abcdef",
             signals=SIGNALS,
@@ -198,6 +202,7 @@ class Rig:
             state_directory=self.state_directory,
             alarms=self.alarms,
             engineering_keys=self.state_directory / "engineers.pub",
+            latest=lambda path: self.latest(path),
         )
 
     def trust(self, key: Ed25519PrivateKey) -> None:

@@ -34,6 +34,8 @@ LIMITS = EffectiveLimits(BELT, "m/min", 50.0, 200.0, 0.5, 40.0)
 SEAL = Seal()
 GATE = Gate({BELT: LIMITS}, SEAL, [BEAT])
 NOW = 1000.0
+OTHER_QUALITY = Quality.GOOD + 24
+"""A number beyond the three classes is no good quality either."""
 BAD_NUMBERS = (math.nan, math.inf, -math.inf)
 
 
@@ -157,6 +159,7 @@ CLOSED: list[tuple[dict[str, Any], str]] = [
         {"process_value": observed(4.0, quality=Quality.UNCERTAIN)},
         "freshness: the process value is stale or not good",
     ),
+    ({"process_value": observed(4.0, quality=OTHER_QUALITY)}, "freshness: the process value is stale or not good"),
     ({"process_value": observed(None, quality=Quality.BAD)}, "freshness: the process value is stale or not good"),
     ({"frozen": True}, "freshness: the process value stands still although the output moves"),
     ({"readback": observed(150.0, age=1.25)}, "freshness: the readback is stale or not good"),
@@ -530,9 +533,10 @@ def test_a_person_may_move_the_output_of_a_frozen_process_value() -> None:
         (None, Quality.GOOD, True),
         (False, Quality.UNCERTAIN, False),
         (False, Quality.BAD, False),
+        (False, OTHER_QUALITY, False),
     ],
 )
-def test_only_a_good_answer_denies_a_permissive(*, value: bool | None, quality: Quality, denied: bool) -> None:
+def test_only_a_good_answer_denies_a_permissive(*, value: bool | None, quality: int, denied: bool) -> None:
     assert Permissive("remote", observed(value, quality=quality), equals=True).is_denied() is denied
 
 

@@ -101,6 +101,11 @@ def test_names_are_used_once(faults: Find, change: tuple[str, str], fault: str) 
     assert fault in found
 
 
+def test_a_loop_kpi_needs_a_name_of_its_own(faults: Find) -> None:
+    (fault,) = faults(("output: oven/risk", "output: loops/heat_score"), ("ceiling.yaml", "ceiling.yaml\n  kpis: {}"))
+    assert "24: control.kpis: duplicate signal name, got 'loops/heat_score', first at" in fault
+
+
 def test_two_loops_must_not_drive_one_output(faults: Find) -> None:
     second = """\
     - name: heat
