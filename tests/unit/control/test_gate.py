@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
@@ -519,6 +519,23 @@ def test_history_keeps_what_still_binds_after_a_long_pause() -> None:
     old = Applied(150.0, 5.0)
     assert remember((old,), Applied(153.0, 12.0), 0.5) == (Applied(153.0, 12.0),)
     assert remember((old,), Applied(153.75, 12.0), 0.5) == (old, Applied(153.75, 12.0))
+    assert remember((old,), Applied(147.0, 12.0), 0.5) == (Applied(147.0, 12.0),)
+
+
+def test_a_write_of_long_ago_binds_by_all_the_time_since() -> None:
+    assert judged(150.25, history=(Applied(95.0, 300.0),)) == Allowed(150.25)
+    assert judged(150.25, history=(Applied(199.0, 300.0),)) == Allowed(150.25)
+
+
+def test_even_a_small_move_away_from_the_wish_is_refused() -> None:
+    assert reason(judged(150.25, history=(Applied(149.25, NOW - 1.0),))).startswith("rate: earlier moves")
+
+
+def test_what_the_gate_is_told_cannot_be_changed_afterwards() -> None:
+    for told, field in ((VIEW, "mode"), (LIMITS, "high")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(told, field, None)
+        assert not hasattr(told, "__dict__")
 
 
 def test_a_person_may_move_the_output_of_a_frozen_process_value() -> None:
@@ -534,9 +551,11 @@ def test_a_person_may_move_the_output_of_a_frozen_process_value() -> None:
         (False, Quality.UNCERTAIN, False),
         (False, Quality.BAD, False),
         (False, OTHER_QUALITY, False),
+        (1, Quality.GOOD, False),
+        (0, Quality.GOOD, True),
     ],
 )
-def test_only_a_good_answer_denies_a_permissive(*, value: bool | None, quality: int, denied: bool) -> None:
+def test_only_a_good_answer_denies_a_permissive(*, value: int | None, quality: int, denied: bool) -> None:
     assert Permissive("remote", observed(value, quality=quality), equals=True).is_denied() is denied
 
 

@@ -76,6 +76,11 @@ def test_a_range_that_is_not_finite_is_a_fault(low: float, high: float) -> None:
         effective_limits({PATH: replace(SIGNAL, low=low, high=high)}, [LIMITS], [LIMITS])
 
 
+def test_an_equal_unit_is_the_same_unit() -> None:
+    spelt = replace(LIMITS, unit="".join(["M", "Pa"]))
+    assert effective_limits({PATH: SIGNAL}, [spelt], [spelt])[PATH].unit == "MPa"
+
+
 def test_every_fault_is_told_at_once() -> None:
     faulty = replace(LIMITS, low=91.0, rate_per_second=-1.0, approval_threshold=-1.0, unit="bar")
     with pytest.raises(ConfigError) as caught:
