@@ -44,6 +44,7 @@ sources:
     signals_file: tags.csv
 """
 DOTTED = re.compile(r"^[a-z_]+(\.[a-z_]+)+$")
+NAMED_TEST = re.compile(r"^[a-z_/]*test_[a-z_]+\.py::[A-Za-z_]+$")
 INLINE_SECTION = re.compile(r"^[a-z_]+: [{\[\w$].*$")
 FILE_SUFFIXES = (".yaml", ".py", ".md", ".proto", ".lock", ".service", ".onnx", ".csv")
 YAML_BLOCKS = blocks("yaml")
@@ -128,3 +129,14 @@ def fields(model: Any) -> dict[str, Any]:
         candidates = (field.annotation, *get_args(field.annotation))
         found[name] = next((one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)), None)
     return found
+
+
+def test_tests_named_in_prose_exist() -> None:
+    named = [(file, text) for file, text in spans() if NAMED_TEST.match(text)]
+    assert named
+    for file, text in named:
+        path, name = text.split("::")
+        found = list((PROJECT / "tests").rglob(path.removeprefix("tests/")))
+        assert found, f"{file}: {text}"
+        text_of_test = found[0].read_text(encoding="utf-8")
+        assert re.search(rf"^(?:(?:async )?def |class )?{name}\b", text_of_test, re.MULTILINE), f"{file}: {text}"

@@ -209,6 +209,12 @@ def test_the_checks_come_in_their_order() -> None:
         assert reason(judged(150.25, **changes)).partition(":")[0] == stage
 
 
+def test_the_number_of_good_quality_is_good() -> None:
+    good = int(Quality.GOOD)
+    assert judged(150.25, process_value=observed(4.0, quality=good)) == Allowed(150.25)
+    assert Permissive("remote", observed(value=False, quality=good), equals=True).is_denied()
+
+
 def test_ages_at_their_limit_are_fresh() -> None:
     assert judged(150.25, process_value=observed(4.0, age=3.0)) == Allowed(150.25)
     assert judged(150.25, readback=observed(150.0, age=1.0)) == Allowed(150.25)
