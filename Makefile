@@ -26,7 +26,7 @@ $(STAMP): requirements/all.lock pyproject.toml
 demo: setup
 	@$(BIN)/python -m bench demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(DATA),--data $(DATA))
 
-system-packages:
+system-packages: setup
 	@deploy/system-packages
 
 test: setup system-packages check

@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.node_opcua import NODE_VERSION, node
+from bench import nodejs
 from bench.postgres_server import programs
-from bench.processes import PROJECT, mosquitto
+from bench.processes import mosquitto
 from bench.report import table
 
 
@@ -22,8 +22,9 @@ def main(arguments: Sequence[str] = ()) -> int:
         "PostgreSQL": _shown(programs()),
         "promtool": shutil.which("promtool"),
         "systemd-analyze": shutil.which("systemd-analyze"),
-        "Node.js {}.{}".format(*NODE_VERSION): node(),
-        "npm peers": _existing(PROJECT / "tests" / "peers" / "node_modules"),
+        "Node.js {}.{}".format(*nodejs.VERSION): nodejs.program(),
+        "npm peers": _existing(nodejs.PEERS / "node_modules"),
+        "root (for small file systems)": shutil.which("mount") if os.geteuid() == 0 else None,
         "EDGED_DATA": _existing(Path(os.environ["EDGED_DATA"])) if "EDGED_DATA" in os.environ else None,
     }
     print(table(("needed by the tests", "found"), [(name, where or "missing") for name, where in found.items()]))

@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
+from bench import nodejs
 from bench.line import LineStack
-from bench.processes import PROJECT, Process, listens, wait_until
+from bench.processes import Process, listens, wait_until
 
-PEERS = PROJECT / "tests" / "peers"
 SERVER = "node-opcua"
 SOURCE = "counters"
 COUNTERS = 100
 PERIOD_SECONDS = 0.1
 SAMPLING_MILLISECONDS = 50
 PUBLISHING_MILLISECONDS = 200
-NODE_VERSION = (20, 19)
-"""The first Node.js that loads node-opcua; Debian 12 brings 18."""
-
-
-def node() -> str | None:
-    """Node.js where it is new enough, or None."""
-    path = shutil.which("node")
-    if path is None:
-        return None
-    answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    found = tuple(int(part) for part in answer.strip().lstrip("v").split(".")[:2] if part.isdigit())
-    return path if found >= NODE_VERSION else None
 
 
 def missing() -> str | None:
     """What this machine lacks for it, or None."""
-    if node() is None:
-        return "Node.js {}.{} or newer".format(*NODE_VERSION)
-    return None if (PEERS / "node_modules" / "node-opcua").is_dir() else "the npm packages of tests/peers"
+    return nodejs.missing("node-opcua")
 
 
 def start_server(line: LineStack) -> Process:
     """The server; its journal is read by the checker like that of any face."""
     line.journal.mkdir(parents=True, exist_ok=True)
-    path = node()
+    path = nodejs.program()
     assert path is not None, "missing() says what to install"
-    arguments = [path, str(PEERS / "node_opcua_server.js"), str(line.opcua_port)]
+    arguments = [path, str(nodejs.PEERS / "node_opcua_server.js"), str(line.opcua_port)]
     arguments += ["--counters", str(COUNTERS), "--period-seconds", str(PERIOD_SECONDS)]
     arguments += ["--journal", str(line.journal / f"{SERVER}.jsonl"), "--path", f"{line.node}/{SOURCE}"]
     server = line.start(SERVER, arguments)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.node_opcua import missing
+from bench import nodejs
 from edged.clock import SystemClock
 from edged.types import Command, Quality
 from edged_connectors.south.opcua_connector import OpcUaConnector
@@ -17,7 +17,6 @@ from tests.integration.opcua_rig import ServerProcess, setup_of, signal_of
 from tests.integration.recording_road import RecordingRoad
 from tests.integration.source_at_work import counters, fresh, good, missing_steps, running
 
-PEERS = Path(__file__).resolve().parent.parent / "peers"
 RETURN_SECONDS = 5.0
 LIMIT = 7
 
@@ -28,15 +27,15 @@ class NodeServer(ServerProcess):
     """A node-opcua server process."""
 
     def command(self, arguments: Sequence[str]) -> list[str]:
-        return ["node", str(PEERS / "node_opcua_server.js"), str(self.port), *arguments]
+        return [str(nodejs.program()), str(nodejs.PEERS / "node_opcua_server.js"), str(self.port), *arguments]
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[NodeServer]:
     """A counting server with small limits that it does not tell."""
-    lacking = missing()
+    lacking = nodejs.missing("node-opcua")
     if lacking:
-        pytest.skip(f"{lacking}: not installed")
+        pytest.skip(f"{lacking} is not installed")
     process = NodeServer("--limit", str(LIMIT), "--hide-limits")
     await process.start()
     yield process
