@@ -1,4 +1,5 @@
-# make demo    a simulated glass line, read, judged, controlled and synced (SECONDS=60 stops by itself, DATA=tep replays)
+# make demo    a simulated glass line, read, judged, controlled and synced (SECONDS=60 stops by itself)
+#              DATA=tep or DATA=file.csv plays a recording instead (SPEED=10 is ten recorded seconds per second)
 # make test    everything CI runs
 # make check   format, lint, types, layers, unit tests
 # make bench   every benchmark          make drills  every outage drill
@@ -9,6 +10,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SECONDS ?=
 DATA ?=
+SPEED ?=
+ifeq ($(EDGED_DATA)$(wildcard ../shared/data),../shared/data)
+export EDGED_DATA := $(abspath ../shared/data)
+endif
 STAMP := $(VENV)/.installed
 
 .PHONY: setup demo test check bench drills fmt lock clean system-packages
@@ -24,12 +29,12 @@ $(STAMP): requirements/all.lock pyproject.toml
 	@touch $(STAMP)
 
 demo: setup
-	@$(BIN)/python -m bench demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(DATA),--data $(DATA))
+	@$(BIN)/python -m bench demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(DATA),--data $(DATA)) $(if $(SPEED),--speed $(SPEED))
 
 system-packages: setup
 	@deploy/system-packages
 
-test: setup system-packages check
+test: system-packages check
 	@$(BIN)/python -m bench environment
 	@$(BIN)/pytest tests/integration -n 2 --dist loadfile
 	@$(BIN)/pytest tests/acceptance
@@ -41,10 +46,10 @@ check: setup
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest tests/unit -n 2 --dist loadfile
 
-bench: setup
+bench: system-packages
 	@$(BIN)/python -m bench all
 
-drills: setup system-packages
+drills: system-packages
 	@$(BIN)/python -m bench drill all
 
 fmt: setup

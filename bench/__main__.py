@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from bench.processes import leave, on_stop
+
 COMMANDS = {
     "demo": ("bench.demo", "the simulated line, read, judged, controlled and synced, with a live table"),
     "check": ("bench.checker", "compares the plant's journals with the hub's rows"),
@@ -29,6 +31,7 @@ def main() -> int:
         print("\nEach takes --help, prints a table, and as its last line one JSON object.")
         return 0 if len(sys.argv) == 2 and sys.argv[1] in ("-h", "--help") else 2
     module = importlib.import_module(COMMANDS[sys.argv[1]][0])
+    on_stop(leave)
     status: int = module.main(sys.argv[2:])
     return status
 

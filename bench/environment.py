@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         "Node.js {}.{}".format(*nodejs.VERSION): nodejs.program(),
         "npm peers": _existing(nodejs.PEERS / "node_modules"),
         "root (for small file systems)": shutil.which("mount") if os.geteuid() == 0 else None,
-        "EDGED_DATA": _existing(Path(os.environ["EDGED_DATA"])) if "EDGED_DATA" in os.environ else None,
+        "EDGED_DATA": _existing(Path(os.environ["EDGED_DATA"])) if os.environ.get("EDGED_DATA") else None,
     }
     print(table(("needed by the tests", "found"), [(name, where or "missing") for name, where in found.items()]))
     missing = [name for name, where in found.items() if where is None]

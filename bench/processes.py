@@ -14,14 +14,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Self
 
 STOP_SECONDS = 15.0
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
+INTERRUPTED = 130
+"""Exit status of a program that was told to stop."""
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StackFailed(Exception):
@@ -153,6 +158,35 @@ class Stack:
         for process in reversed(list(self.processes.values())):
             process.stop()
         self.processes.clear()
+
+
+def on_stop(act: Callable[[], None]) -> None:
+    """Ctrl-C, SIGTERM and a closed terminal all lead to `act`; what was started to be ignored (nohup) stays ignored."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _forget_the_terminal()
+        act()
+
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+def leave() -> None:
+    """Ends this program by way of every `with` and `finally`: stacks stop their processes. A second signal waits."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(INTERRUPTED)
+
+
+def _forget_the_terminal() -> None:
+    """Nothing can be printed on a closed terminal, and trying must not stop the clean-up."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        if os.isatty(stream):
+            os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 def wait_until(

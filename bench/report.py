@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,7 +20,9 @@ class Bar:
 
     @property
     def ok(self) -> bool:
-        """Whether the promise is kept; NaN keeps none."""
+        """Whether the promise is kept; NaN and infinity keep none."""
+        if not math.isfinite(self.value):
+            return False
         return self.value <= self.limit if self.sense == "at_most" else self.value >= self.limit
 
 
@@ -40,7 +43,8 @@ class Report:
             sign = "<=" if bar.sense == "at_most" else ">="
             print(f"  {'ok  ' if bar.ok else 'MISS'} {bar.name}: {bar.value:.4g} {sign} {bar.limit:.4g}")
         bars = [{"name": bar.name, "value": bar.value, "limit": bar.limit, "ok": bar.ok} for bar in self.bars]
-        print(json.dumps({"name": self.name, "figures": self.figures, "bars": bars}), flush=True)
+        document = _plain({"name": self.name, "figures": self.figures, "bars": bars})
+        print(json.dumps(document, allow_nan=False), flush=True)
         return 0 if all(bar.ok for bar in self.bars) else 1
 
 
@@ -65,6 +69,15 @@ def percentile(values: Sequence[float], share: float) -> float:
         return float("nan")
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def _plain(value: object) -> object:
+    """The value with null for every number that JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _cell(value: object) -> str:

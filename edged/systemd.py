@@ -7,19 +7,26 @@ import socket
 from collections.abc import Callable
 
 from edged.clock import Clock
+from edged.log import get_logger
 
 MICROSECONDS_PER_SECOND = 1_000_000
 
+log = get_logger("systemd")
+
 
 def notify(message: str) -> bool:
-    """Sends e.g. READY=1 to the manager; False where no manager listens."""
+    """Sends e.g. READY=1 to the manager; False where no manager listens. A manager that is gone stops nobody."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        channel.sendto(message.encode(), address)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(message.encode(), address)
+    except OSError as fault:
+        log.warning("manager_not_told", message=message.partition("\n")[0], fault=str(fault))
+        return False
     return True
 
 

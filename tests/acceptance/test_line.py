@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from bench.drill import DRILLS, Drill, bars, perform
-from bench.processes import mosquitto
+from bench.processes import descendants, mosquitto, wait_until
 
-DEMO_SECONDS = 45
+DEMO_SECONDS = {"auto": 45, "embedded": 40}
+PARTS = 4
+"""Broker, hub, plant and edged."""
+RECORDED_ROWS = 60
 
 pytestmark = [pytest.mark.timeout(300)]
 needs_mosquitto = pytest.mark.skipif(mosquitto() is None, reason="mosquitto is not installed")
+
+
+def leaders(pid: int) -> list[int]:
+    """The children of a process that have a session of their own: the parts of a line."""
+    found = []
+    for child in descendants(pid):
+        with suppress(ProcessLookupError):
+            if os.getsid(child) == child:
+                found.append(child)
+    return found
 
 
 def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -25,10 +41,23 @@ def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_demo_runs_judges_and_stops(project: Path) -> None:
-    answer = run(project, "demo", "--seconds", str(DEMO_SECONDS))
+@pytest.mark.parametrize("broker", DEMO_SECONDS)
+def test_the_demo_runs_judges_and_stops(broker: str, project: Path) -> None:
+    answer = run(project, "demo", "--broker", broker, "--seconds", str(DEMO_SECONDS[broker]))
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "MISS" not in answer.stdout
+
+
+@pytest.mark.parametrize("command", [("demo", "--broker", "embedded"), ("drill", "hub-down")], ids=["demo", "drill"])
+def test_a_closed_terminal_stops_every_process(command: tuple[str, ...], project: Path) -> None:
+    arguments = [sys.executable, "-m", "bench", *command]
+    with subprocess.Popen(arguments, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as bench:
+        wait_until("every part of the line", lambda: len(leaders(bench.pid)) == PARTS)
+        parts = leaders(bench.pid)
+        bench.send_signal(signal.SIGHUP)
+        bench.communicate(timeout=60)
+    assert bench.returncode != 0
+    assert [pid for pid in parts if Path(f"/proc/{pid}").exists()] == []
 
 
 @pytest.mark.mosquitto
@@ -43,6 +72,18 @@ def test_a_drill_keeps_its_promises(drill: Drill, tmp_path: Path) -> None:
     missed = [bar for bar in bars(outcome) if not bar.ok]
     assert not missed, (missed, outcome.found.gaps, outcome.found.examples[:10])
     shutil.rmtree(tmp_path / drill.name)
+
+
+def test_a_table_of_a_user_goes_the_whole_way(project: Path, tmp_path: Path) -> None:
+    table = tmp_path / "press.csv"
+    rows = [f"2026-03-01T06:00:{row:02},{20 + row / 8},{row % 7}" for row in range(RECORDED_ROWS)]
+    table.write_text("\n".join(["time,oil temperature,strokes", *rows]) + "\n", encoding="utf-8")
+    answer = run(project, "demo", "--data", str(table), "--speed", "10")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    report = json.loads(answer.stdout.splitlines()[-1])
+    held = {bar["name"]: bar["value"] for bar in report["bars"]}
+    assert held["values held"] >= 3 * (RECORDED_ROWS - 1)
+    assert held["values from the first row held to the last row that are not held"] == 0
 
 
 def test_a_recording_goes_the_whole_way(project: Path, recorded_data: Path) -> None:
