@@ -110,8 +110,11 @@ class Execution:
     async def _write(
         self, proposal: Proposal, judged: Allowed | Clamped, decision: Decision, seen: Seen
     ) -> Seen | None:
-        """Looks once more, has the gate check once more, writes and reads back."""
-        seen = replace(seen, readback=await self._scan.readback())
+        """Looks once more, has the gate check once more, writes and reads back.
+
+        A record may have taken its time: all that the gate wants fresh is read again, and the wish is as old as it is.
+        """
+        seen = replace(await self._scan.everything(), process_value=seen.process_value)
         now, view = self._clock.monotonic(), self._owner.view(seen)
         verdict, command = self._around.gate.admit(proposal, judged.value, view, now, decision.identity)
         if command is None:

@@ -11,7 +11,7 @@ from edged.log import get_logger
 from edged.settings import LoopSettings
 from edged.types import Proposal
 from edged_control.arbiter import arbitrate
-from edged_control.gate import Mode, credit_cap
+from edged_control.gate import PROCESS_VALUE_AGE_PERIODS, Mode, credit_cap
 from edged_control.limits import EffectiveLimits
 from edged_control.pid import Pid, PidTuning
 from edged_control.scan import Seen, good_number
@@ -77,9 +77,10 @@ class Proposer:
         return Wanted(arbitrate([self.proposal(WALK, self._walk.value)], now))
 
     def proposal(self, source: str, value: float) -> Proposal:
-        """A proposal for this cycle."""
+        """A proposal for this cycle; it lives as long as the process value that it comes from may be used."""
         priority = CONTROLLER_PRIORITY if source == PID else PERSON_PRIORITY
-        return Proposal(source, self._signal, value, priority, self._clock.monotonic() + self._settings.period_seconds)
+        expires = self._clock.monotonic() + PROCESS_VALUE_AGE_PERIODS * self._settings.period_seconds
+        return Proposal(source, self._signal, value, priority, expires)
 
     def name(self, mode: Mode) -> str:
         """Who moves the output, for records and status."""
