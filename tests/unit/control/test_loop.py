@@ -10,7 +10,7 @@ import pytest
 
 from edged.types import DecisionPhase, Quality, Value, WriteOutcome
 from edged_control.gate import HEARTBEAT_MODULUS, Mode
-from tests.unit.control.rig import RATE_PER_SECOND, MakeRig, Rig, with_loop
+from tests.unit.control.rig import PERIOD_SECONDS, RATE_PER_SECOND, MakeRig, Rig, with_loop
 from tests.unit.control.simulated_plc import (
     HEARTBEAT,
     PERMISSIVE,
@@ -184,6 +184,14 @@ def test_a_stop_of_thirty_seconds_spends_no_saved_credit(running: Rig) -> None:
     running.clock.tick(30.0)
     running.step(1)
     assert abs(running.own_writes()[-1] - last) <= RATE_PER_SECOND * 2.0 + 1e-4
+
+
+def test_a_disk_slower_than_the_period_delays_writes_and_forbids_none(running: Rig) -> None:
+    before = running.status.verified_writes
+    running.road.commit_seconds = 1.2 * PERIOD_SECONDS
+    running.step(4)
+    assert running.status.verified_writes == before + 4
+    assert running.status.refusals == 0
 
 
 def test_a_stop_between_decision_and_write_lets_nothing_through(running: Rig) -> None:
