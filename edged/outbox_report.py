@@ -23,6 +23,7 @@ from edged.types import Event, Lane, Sample
 
 NUMBERS_PER_READ = 1000
 READ_BYTES = 16 * 1024 * 1024
+RECENT_BATCHES = 5000
 CSV_COLUMNS = (
     "stream",
     "lane",
@@ -124,6 +125,24 @@ def export(path: Path, out: TextIO, format: Literal["jsonl", "csv"] = "jsonl") -
                         write(batch, row, record)
                         count += 1
     return count
+
+
+def recent_events(path: Path, kinds: tuple[type[Event], ...], most: int) -> list[Event]:
+    """The newest events of these kinds, oldest first, as far as they can be read. Raises like `inspect`."""
+    found: list[Event] = []
+    with _reading(path) as connection:
+        stream = _stream(connection)
+        query = "SELECT id FROM batch WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?"
+        for (row_id,) in connection.execute(query, (*lane_range(Lane.EVENTS), RECENT_BATCHES)):
+            for batch in _batch(connection, stream, Lane.EVENTS, seq_of(row_id)):
+                found += [event for event in reversed(_event_records(batch)) if isinstance(event, kinds)]
+            if len(found) >= most:
+                break
+    return found[most - 1 :: -1]
+
+
+def _event_records(batch: RawBatch) -> Sequence[Event]:
+    return [record for record in _records(batch) if not isinstance(record, Sample)]
 
 
 def _report(path: Path, connection: sqlite3.Connection) -> OutboxReport:

@@ -45,25 +45,32 @@ def control_status(base: str, token_file: Path | None) -> Mapping[str, object]:
 
 def ask(base: str, path: str, token_file: Path | None = None, order: Mapping[str, object] | None = None) -> Reply:
     """GET, or POST with an order. Raises NoStatus when nobody answers, or ConfigError for what is no URL."""
+    token = None if token_file is None else _token(token_file)
+    status, body = read_page(base, path, token, None if order is None else json.dumps(order))
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    return Reply(status, answer if isinstance(answer, dict) else None)
+
+
+def read_page(base: str, path: str, token: str | None, sent: str | None = None) -> tuple[int, bytes]:
+    """The HTTP status and body of a page; POST when something is sent. Raises like `ask`."""
     url = urlsplit(base)
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ConfigError([f"--url: expected http://HOST:PORT, got {base!r}"])
-    headers = {} if token_file is None else {"Authorization": f"Bearer {_token(token_file)}"}
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     connect = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    method, sent = ("GET", None) if order is None else ("POST", json.dumps(order))
+    method = "GET" if sent is None else "POST"
     try:
         connection = connect(url.netloc, timeout=ANSWER_SECONDS)
         connection.request(method, f"{url.path.rstrip('/')}{path}", body=sent, headers=headers)
         response = connection.getresponse()
         body = response.read()
         connection.close()
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise NoStatus(f"{base} does not answer ({error}): is the daemon running?") from error
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        answer = None
-    return Reply(response.status, answer if isinstance(answer, dict) else None)
+    return response.status, body
 
 
 def _token(path: Path) -> str:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
 
@@ -19,6 +20,7 @@ INSTALL_SECONDS = 300
 NO_INDEX = ("Could not find a version", "No matching distribution", "NewConnectionError", "Name or service not known")
 FOREIGN = ("amqtt", "asyncpg", "sklearn", "skl2onnx", "pytest")
 MOST_MEGABYTES = 350
+HUB_SECRET = "5ecret-of-the-hub"
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS)
 
@@ -59,7 +61,7 @@ def test_libraries_of_hub_simulator_and_training_are_not_there(edge: Path) -> No
 
 def test_the_daemon_runs_and_stops(edge: Path, project: Path, tmp_path: Path) -> None:
     secret, port = tmp_path / "secret", free_port()
-    secret.write_text("none", encoding="utf-8")
+    secret.write_text(HUB_SECRET, encoding="utf-8")
     secret.chmod(0o600)
     environment = {
         "PYTHONPATH": "",
@@ -71,10 +73,29 @@ def test_the_daemon_runs_and_stops(edge: Path, project: Path, tmp_path: Path) ->
     daemon = Process("edged", command, tmp_path, environment=environment)
     try:
         wait_until("healthz", lambda: fetch(f"http://127.0.0.1:{port}/healthz") is not None, daemon)
+        alive = supported(edge, project, tmp_path, environment)
         daemon.signal(signal.SIGTERM)
         assert daemon.wait(20.0) == 0, daemon.tail()
     finally:
         daemon.stop()
+    dead = supported(edge, project, tmp_path, environment)
+    assert alive - dead == {"status.json", "metrics.txt"}
+    assert dead == {"README.txt", "manifest.json", "config.yaml", "check.txt", "versions.json", "system.json"} | {
+        f"{name}.json" for name in ("data", "outbox", "events")
+    } | {"logs/1.txt"}
+
+
+def supported(edge: Path, project: Path, folder: Path, environment: dict[str, str]) -> set[str]:
+    """The files of a support bundle; the secret is in none of them."""
+    bundle = folder / "bundle.tar.gz"
+    command = [str(edge / "edged"), "support", "--out", str(bundle), "--config", str(project / "configs/line-a.yaml")]
+    command += ["--log", str(folder / "edged.log")]
+    answer = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    with tarfile.open(bundle) as archive:
+        texts = {member.name.removeprefix("edged-support/"): archive.extractfile(member) for member in archive}
+        assert all(text is not None and HUB_SECRET.encode() not in text.read() for text in texts.values())
+    return set(texts)
 
 
 def test_it_stays_small(edge: Path) -> None:

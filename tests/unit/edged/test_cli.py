@@ -18,7 +18,7 @@ from edged.subcommand import FAILED, WRONG_INPUT
 
 Run = Callable[..., tuple[int, str, str]]
 
-COMMANDS = ("run", "check", "schema", "browse", "status", "outbox", "sparkplug-check")
+COMMANDS = ("run", "check", "schema", "browse", "status", "outbox", "sparkplug-check", "support")
 
 
 @pytest.fixture
