@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,8 +46,8 @@ Sources that cannot be reached are tried again; only a faulty configuration keep
 """
 CHECK_EXAMPLE = """\
 example:
-  edged check configs/line-a.yaml
-  edged check --tolerate-missing lines/*.yaml      on a laptop, where the secrets of the box are not
+  edged check --tolerate-missing configs/line-a.yaml      in a checkout or on a laptop: the box's secrets are not here
+  edged check /etc/edged/line.yaml                        on the box: an absent secret is a fault
 
 Every fault is listed at once, as file:line: place: what was wrong. Nothing is connected to. Exit status 2 with faults.
 """
@@ -170,12 +171,22 @@ def _check(options: argparse.Namespace) -> int:
             config = load(path, tolerate_missing=options.tolerate_missing)
         except ConfigError as error:
             _complain(error)
+            _teach_tolerance(path, options)
             status = WRONG_INPUT
             continue
         for warning in config.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         print(f"{path}: ok: {_summary(config)}")
     return status
+
+
+def _teach_tolerance(path: Path, options: argparse.Namespace) -> None:
+    """Where nothing but secrets and files of the box is missing, that can be tolerated."""
+    if options.tolerate_missing:
+        return
+    with suppress(ConfigError):
+        load(path, tolerate_missing=True)
+        print(f"edged: on a machine that is not the box: edged check --tolerate-missing {path}", file=sys.stderr)
 
 
 def _summary(config: LineConfig) -> str:

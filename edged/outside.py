@@ -17,6 +17,9 @@ from edged.settings import BrokerSettings, HttpSettings, HubSettings, ModelSetti
 READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
+HUB_SECRET = ("hub", "secret")
+HUB_SECRET_MAKER = "`edged-hub enroll LINE --out FILE` on the hub makes it"
+
 
 class OutsideChecks:
     """Runs the checks over one draft. With `tolerate_missing` absent secrets and files become warnings."""
@@ -56,7 +59,8 @@ class OutsideChecks:
             content = place.read_text(encoding="utf-8").strip()
             mode = place.stat().st_mode
         except OSError as error:
-            self._missing(where, f"the secret was looked for in {place}: {error.strerror}")
+            made = f" ({HUB_SECRET_MAKER})" if where == HUB_SECRET and isinstance(error, FileNotFoundError) else ""
+            self._missing(where, f"the secret was looked for in {place}: {error.strerror}{made}")
         except ValueError:
             self._faults.add(self._document, where, f"the secret in {place} is not UTF-8 text")
         else:

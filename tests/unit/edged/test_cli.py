@@ -93,7 +93,10 @@ def test_missing_secret_can_be_tolerated(run: Run, example: str, monkeypatch: py
     monkeypatch.setenv("EDGED_HUB_SECRET", "/nowhere/secret")
     status, _, err = run("check", example)
     assert status == WRONG_INPUT
-    assert "hub.secret: the secret was looked for in /nowhere/secret: No such file or directory" in err
+    assert (
+        "hub.secret: the secret was looked for in /nowhere/secret: No such file or directory (`edged-hub enroll " in err
+    )
+    assert err.endswith(f"edged: on a machine that is not the box: edged check --tolerate-missing {example}\n")
     status, out, err = run("check", "--tolerate-missing", example)
     assert status == 0
     assert "ok: " in out
