@@ -18,7 +18,7 @@ READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 HUB_SECRET = ("hub", "secret")
-HUB_SECRET_MAKER = "`edged-hub enroll LINE --out FILE` on the hub makes it"
+ENROLLING = "`edged-hub enroll LINE --out FILE` on the hub makes it"
 
 
 class OutsideChecks:
@@ -59,7 +59,7 @@ class OutsideChecks:
             content = place.read_text(encoding="utf-8").strip()
             mode = place.stat().st_mode
         except OSError as error:
-            made = f" ({HUB_SECRET_MAKER})" if where == HUB_SECRET and isinstance(error, FileNotFoundError) else ""
+            made = f" ({ENROLLING})" if where == HUB_SECRET and isinstance(error, FileNotFoundError) else ""
             self._missing(where, f"the secret was looked for in {place}: {error.strerror}{made}")
         except ValueError:
             self._faults.add(self._document, where, f"the secret in {place} is not UTF-8 text")

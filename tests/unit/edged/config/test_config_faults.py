@@ -10,7 +10,7 @@ import yaml
 
 from edged.config import load
 from edged.errors import ConfigError, MissingLibrary
-from edged.outside import HUB_SECRET_MAKER
+from edged.outside import ENROLLING
 from edged.registry import ConnectorKind
 
 Find = Callable[..., list[str]]
@@ -126,13 +126,13 @@ def test_two_loops_must_not_drive_one_output(faults: Find) -> None:
 @pytest.mark.parametrize(
     ("secret", "fault"),
     [
-        ("{ file: gone }", f"the secret was looked for in gone: No such file or directory ({HUB_SECRET_MAKER})"),
+        ("{ file: gone }", f"the secret was looked for in gone: No such file or directory ({ENROLLING})"),
         ("{ file: empty }", "the secret file empty is empty"),
         ("{ file: bundle }", "the secret was looked for in bundle: Is a directory"),
         ("{ environment: HUB_SECRET }", "the secret is not in environment variable HUB_SECRET"),
         (
             "{ credential: hub }",
-            f"the secret was looked for in nowhere/hub: No such file or directory ({HUB_SECRET_MAKER})",
+            f"the secret was looked for in nowhere/hub: No such file or directory ({ENROLLING})",
         ),
         ("{ file: a, environment: b }", "name exactly one of file, environment, credential"),
         ("{}", "name exactly one of file, environment, credential"),
