@@ -31,6 +31,8 @@ SHM_EXECUTE = 0o100000
 SET_ID = (0o4000, 0o2000)
 REAL_TIME = (1, 2, 6)
 
+KERNEL_TUNABLES = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/acpi", "/proc/fs")
+
 BY_BUBBLEWRAP = {
     "DynamicUser", "StateDirectory", "StateDirectoryMode", "Environment", "LoadCredential", "UMask", "NoNewPrivileges",
     "CapabilityBoundingSet", "AmbientCapabilities", "ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices",
@@ -97,6 +99,7 @@ def sandboxed(command: Sequence[str], folder: Path, state: Path, secret: Path, n
 def _namespaces() -> list[str]:
     return [
         *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
+        *(word for place in KERNEL_TUNABLES for word in ("--ro-bind-try", place, place)),
         *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
         *("--uid", OWNER, "--gid", OWNER, "--cap-drop", "ALL", "--new-session", "--die-with-parent"),
     ]

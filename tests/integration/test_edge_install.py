@@ -21,6 +21,15 @@ NO_INDEX = ("Could not find a version", "No matching distribution", "NewConnecti
 FOREIGN = ("amqtt", "asyncpg", "sklearn", "skl2onnx", "pytest")
 MOST_MEGABYTES = 350
 HUB_SECRET = "5ecret-of-the-hub"
+MOST_LACKING = 5
+AARCH64 = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
+"""Debian 12 and its like on 64-bit ARM."""
+PIP_FOR_AARCH64 = [
+    *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--only-binary=:all:"),
+    *("--require-hashes", "--disable-pip-version-check", "--python-version"),
+    f"{sys.version_info.major}.{sys.version_info.minor}",
+    *(word for tag in AARCH64 for word in ("--platform", tag)),
+]
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS)
 
@@ -96,6 +105,38 @@ def supported(edge: Path, project: Path, folder: Path, environment: dict[str, st
         texts = {member.name.removeprefix("edged-support/"): archive.extractfile(member) for member in archive}
         assert all(text is not None and HUB_SECRET.encode() not in text.read() for text in texts.values())
     return set(texts)
+
+
+def without_wheel(lock: Path, folder: Path, *options: str) -> list[str]:
+    """The locked libraries that have no wheel for AARCH64, all of them; skips where no package index is at hand."""
+    entries = re.findall(r"^([^\s=]+)(==.*(?:\n +--hash.*)*)", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    assert entries
+    lacking: list[str] = []
+    while True:
+        wanted = folder / "wanted.txt"
+        left = [name + rest for name, rest in entries if name not in lacking]
+        wanted.write_text("\n".join(left), encoding="utf-8")
+        answer = run(*PIP_FOR_AARCH64, "--target", str(folder / "target"), "-r", str(wanted), *options)
+        named = re.search(r"No matching distribution found for ([^\s=]+)==", answer.stderr)
+        if answer.returncode == 0:
+            return lacking
+        assert named, answer.stderr
+        if len(lacking) == MOST_LACKING and not os.environ.get("CI"):
+            pytest.skip("no package index is at hand")
+        assert len(lacking) < MOST_LACKING, lacking
+        lacking.append(named[1])
+
+
+def test_everything_comes_as_a_wheel_for_aarch64(project: Path, tmp_path: Path) -> None:
+    assert without_wheel(project / "requirements" / "edge.lock", tmp_path) == []
+
+
+def test_what_has_no_wheel_for_aarch64_is_named(tmp_path: Path) -> None:
+    lock = tmp_path / "some.lock"
+    lock.write_text("".join(f"{name}==1.0 \\\n    --hash=sha256:{'0' * 64}\n" for name in ("one", "two")))
+    for name in ("one-1.0-cp311-cp311-manylinux_2_28_x86_64.whl", "two-1.0.tar.gz"):
+        (tmp_path / name).touch()
+    assert without_wheel(lock, tmp_path, "--no-index", "--find-links", str(tmp_path)) == ["one", "two"]
 
 
 def test_it_stays_small(edge: Path) -> None:
