@@ -18,6 +18,7 @@ from edged.settings import Secret
 
 PLACE_KEYS = frozenset(Secret.model_fields)
 PRIVATE_KEY_OPTION = "key"
+NO_SECRETS = frozenset({"true", "false", "none", "null"})
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 _FILE_IN_TEXT = re.compile(r"\b(?:file|key)\b[\"']?[ \t]*:[ \t]*[\"']?([^\s\"',}]+)")
 _VARIABLE_IN_TEXT = re.compile(r"\benvironment\b[\"']?[ \t]*:[ \t]*[\"']?(\w+)")
@@ -37,7 +38,7 @@ def of_box() -> list[str]:
     """The secrets in the environment and in systemd's credentials."""
     found = []
     for name, value in os.environ.items():
-        if is_secret_name(name) and name != CREDENTIALS:
+        if is_secret_name(name) and name != CREDENTIALS and value.lower() not in NO_SECRETS:
             found += secrets_of_file(Path(value)) or [value]
         found += in_urls(value)
     folder = Path(os.environ.get(CREDENTIALS, ""))
@@ -62,7 +63,7 @@ def of_config(path: Path, kinds: Kinds) -> Known:
     for document, disclosure in zip(documents, disclosures, strict=True):
         secrets += _of_document(document, disclosure, folder)
     hidden = {value for disclosure in disclosures for value in disclosure.hidden}
-    return Known(tuple(secrets), tuple(hidden - shown - {"True", "False"}))
+    return Known(tuple(secrets), tuple(word for word in hidden - shown if word.lower() not in NO_SECRETS))
 
 
 def read_place(value: object, folder: Path) -> str | None:

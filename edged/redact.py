@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus, unquote
 
 REDACTED = "[secret]"
+TAKEN = "\ufdd0"
+"""Stands for it while others are still looked for: no character of any text."""
 SHORTEST_SECRET = 4
 """Characters; shorter ones cannot be told from other text, and are only taken out where a key names them."""
 SHORTEST_LINE = 8
@@ -19,7 +21,6 @@ LARGEST_SECRET_BYTES = 1_000_000
 LONGEST_KEY = 8192
 """Characters of a private key whose beginning is not there."""
 ENDS_OF_VALUES = " \t\r\n]}),;"
-NO_SECRETS = frozenset({"true", "false", "none", "null", "[secret]"})
 RANDOM_CHARACTERS = 20
 RANDOM_CHANGES = 0.35
 """Share of neighbours of different kinds (lower, upper, digit, other): 0.6 in random text, 0.2 in names."""
@@ -35,11 +36,15 @@ _ASSIGNED = re.compile(
     r"|(?<=[=D])(?P<word>[^\s\"']+)|(?<=[:A \t])(?P<rest>[^\s\"'\[{][^\n\"']*))",
     re.IGNORECASE | re.MULTILINE,
 )
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL)
-_END_OF_KEY = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY-----")
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)", re.DOTALL
+)
+_END_OF_KEY = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
 _URL = re.compile(r"\b([a-zA-Z][a-zA-Z0-9+.-]{0,20}://)([^\s\"'<>]*)")
 _SCHEME = re.compile(r"\b(Bearer|Basic|Digest)\s+(?!\[secret\])[^\s\"',;\\]+", re.IGNORECASE)
 _WORD = re.compile(rf"[A-Za-z0-9_+/-]{{{RANDOM_CHARACTERS},}}={{0,2}}")
+_WRAPPED = re.compile(r"(\[secret\](?:\r?\n|\\n))[A-Za-z0-9+/]+={0,2}(?=\r?\n|\\n|\\?\"|\Z)")
+"""The last line of something in base64."""
 _HEXADECIMAL = re.compile(r"(?:[0-9a-f]{32,}|[0-9A-F]{32,})")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -49,16 +54,19 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = (), words: Iterable[str] = ()) -> None:
         """`words` are taken out where they stand alone."""
-        known = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET and secret.lower() not in NO_SECRETS}
-        forms = {form for secret in known for form in _forms(secret)}
-        ordered = [re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form))]
-        alone = [rf"(?<!\w){re.escape(word)}(?!\w)" for word in sorted(words) if len(word) >= SHORTEST_SECRET]
-        self._known = re.compile("|".join([*ordered, *alone])) if ordered or alone else None
+        forms = {form for secret in set(secrets) if len(secret) >= SHORTEST_SECRET for form in _forms(secret)}
+        self._forms = sorted(forms, key=lambda form: (-len(form), form))
+        self._alone = {word for word in words if len(word) >= SHORTEST_SECRET}
+        listed = "|".join(map(re.escape, sorted(self._alone)))
+        self._words = re.compile(rf"(?<!\w)(?:{listed})(?!\w)") if listed else None
 
     def own_text(self, text: str) -> str:
         """What edged itself wrote, without known secrets, private keys and users in URLs."""
-        if self._known is not None:
-            text = self._known.sub(REDACTED, text)
+        for form in self._forms:
+            text = text.replace(form, TAKEN)
+        if self._words is not None:
+            text = self._words.sub(TAKEN, text)
+        text = text.replace(TAKEN, REDACTED)
         text = _without_end_of_key(_PRIVATE_KEY.sub(REDACTED, text))
         return _URL.sub(_without_user, text)
 
@@ -68,7 +76,7 @@ class Redactor:
 
     def free_text(self, text: str) -> str:
         """Like `text`, and without words that look random: for text that anybody may have written into."""
-        return _WORD.sub(_without_random, self.text(text))
+        return _WRAPPED.sub(rf"\1{REDACTED}", _WORD.sub(_without_random, self.text(text)))
 
     def inside(self, value: object) -> object:
         """The same for every key and value of a document that was disclosed with care already."""
@@ -93,7 +101,7 @@ class Redactor:
         return self._number(value)
 
     def _number(self, value: object) -> object:
-        return REDACTED if self._known is not None and self._known.fullmatch(str(value)) else value
+        return REDACTED if str(value) in self._alone or str(value) in self._forms else value
 
 
 def is_secret_name(name: str) -> bool:
@@ -147,14 +155,19 @@ def secrets_of_file(path: Path) -> list[str]:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """The secret as it stands in JSON (also twice), Python, URLs, hexadecimal and base64."""
+    """The secret as it stands in JSON (also twice), Python, URLs, dumps of bytes and base64."""
     encoded = secret.encode("utf-8", "surrogateescape" if _is_escaped(secret) else "replace")
     escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     yield from (secret, *escaped, *(json.dumps(form)[1:-1] for form in escaped))
+    yield from (form.replace("/", "\\/") for form in escaped)
+    yield "".join(f"\\u{ord(character):04x}" for character in secret)
     yield from (repr(secret)[1:-1], repr(encoded)[2:-1])
-    for form in (quote(secret, safe="", errors="replace"), quote(secret, errors="replace"), quote_plus(secret)):
-        yield from (form, re.sub(r"%..", lambda code: code[0].lower(), form))
-    yield from (encoded.hex(), encoded.hex().upper())
+    quoted = {quote(encoded, safe=""), quote(encoded), quote_plus(encoded)}
+    for form in (*quoted, *map(quote, quoted)):
+        yield from (form, re.sub(r"%[0-9A-F]{2}", lambda code: code[0].lower(), form))
+    for dump in (encoded.hex(), *(encoded.hex(separator) for separator in " :-")):
+        yield from (dump, dump.upper())
+    yield from (" ".join(f"{byte:#04x}" for byte in encoded), ", ".join(map(str, encoded)))
     for shift in range(3):
         yield from _base64_amid(encoded, shift)
 

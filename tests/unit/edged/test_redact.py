@@ -29,7 +29,14 @@ SECRET = 'pa"ss\\wörd/+&=1'
         base64.b64encode(SECRET.encode()).decode(),
         f"x{SECRET}y",
         json.dumps(json.dumps({"a": SECRET})),
+        json.dumps(SECRET).replace("/", "\\/"),
+        "".join(f"\\u{ord(character):04x}" for character in SECRET),
         quote_plus(SECRET),
+        quote(quote(SECRET, safe="")),
+        SECRET.encode().hex(" "),
+        SECRET.encode().hex(":").upper(),
+        " ".join(f"0x{byte:02x}" for byte in SECRET.encode()),
+        str(list(SECRET.encode())),
         quote(SECRET, safe="").lower(),
         repr(SECRET.encode()),
         SECRET.encode().hex(),
@@ -127,6 +134,11 @@ def test_random_words_go_from_free_text() -> None:
 def test_names_and_times_stay(word: str) -> None:
     assert Redactor().free_text(f"a {word} b") == f"a {word} b"
     assert not looks_random(word)
+
+
+def test_base64_over_several_lines_goes_to_its_end() -> None:
+    wrapped = base64.encodebytes(hashlib.sha512(b"a").digest() + b"b").decode()
+    assert Redactor().free_text(f"a\n{wrapped}next line\n") == f"a\n{REDACTED}\n{REDACTED}\nnext line\n"
 
 
 def test_a_file_of_several_secrets_gives_each(tmp_path: Path) -> None:
