@@ -38,13 +38,20 @@ def of_box() -> list[str]:
     """The secrets in the environment and in systemd's credentials."""
     found = []
     for name, value in os.environ.items():
-        if is_secret_name(name) and name != CREDENTIALS and value.lower() not in NO_SECRETS:
-            found += secrets_of_file(Path(value)) or [value]
+        if is_secret_name(name) and value.lower() not in NO_SECRETS:
+            found += _held(value)
         found += in_urls(value)
     folder = Path(os.environ.get(CREDENTIALS, ""))
     if os.environ.get(CREDENTIALS) and folder.is_dir():
         found += [content for file in folder.iterdir() for content in secrets_of_file(file)]
     return found
+
+
+def _held(value: str) -> list[str]:
+    """A variable holds a secret, or names the file of one, or a place (PWD, SSH_AUTH_SOCK) that is none."""
+    if os.path.isabs(value) and os.path.exists(value):
+        return secrets_of_file(Path(value))
+    return [value]
 
 
 def of_config(path: Path, kinds: Kinds) -> Known:

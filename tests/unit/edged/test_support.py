@@ -208,6 +208,23 @@ def test_without_a_configuration_it_says_what_it_lacks(gather: Gather, capsys: p
     assert "left out: status.json: http://127.0.0.1:1 does not answer " in printed
 
 
+def test_variables_of_any_length_and_places_are_told_from_secrets(
+    tmp_path: Path, gather: Gather, own_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_file, token = tmp_path / "edged.log", "5ecret" * 1000
+    log_file.write_text(f"{tmp_path} {token} 5ecret-in-a-file true\n")
+    (tmp_path / "held").write_text("5ecret-in-a-file")
+    for name, value in (
+        ("PWD", str(tmp_path)),
+        ("HUB_TOKEN", token),
+        ("TOKEN_FILE", str(tmp_path / "held")),
+        ("TOKEN_CHECKED", "true"),
+    ):
+        monkeypatch.setenv(name, value)
+    logged = gather("--log", log_file)["logs/1.txt"]
+    assert logged.splitlines()[1] == f"{tmp_path} [secret] [secret] true"
+
+
 def test_a_url_with_a_password_is_not_printed(gather: Gather, capsys: pytest.CaptureFixture[str]) -> None:
     gather("--url", "http://a:5ecret@127.0.0.1:1")
     assert "5ecret" not in capsys.readouterr().err
