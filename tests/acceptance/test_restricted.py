@@ -17,7 +17,7 @@ import pytest
 
 from bench.checker import read_rows
 from bench.line import LineStack
-from bench.processes import PROJECT, Process, descendants, mosquitto, program, wait_until
+from bench.processes import PROJECT, Process, StackFailed, descendants, mosquitto, program, wait_until
 from tests.acceptance import sandbox
 
 SCENARIO = PROJECT / "configs" / "scenarios" / "demo.yaml"
@@ -167,8 +167,7 @@ def test_all_features_work_inside(line: LineStack) -> None:
         line.wait_until_drained()
         daemon = descendants(edge.pid)[-1]
         check_size(daemon, edge)
-        os.kill(daemon, signal.SIGTERM)
-        assert edge.wait(30.0) == 0, edge.tail()
+        assert stopped(daemon, edge) == 0, edge.tail()
     rows = read_rows(line.hub_data / "hub.db", line.node)
     assert {path.split("/")[1] for path in rows} == {"furnace", "forming", "annealing", "inspection", "quality"}
     assert sum(map(len, rows.values())) > LEAST_VALUES
@@ -189,6 +188,16 @@ def start_restricted(line: LineStack, notify: Path) -> Process:
     }
     restricted = sandbox.sandboxed(command, line.folder, line.edge_data, line.secret, notify)
     return line.start("edged", restricted, environment=environment)
+
+
+def stopped(daemon: int, edge: Process) -> int:
+    """The exit status after SIGTERM, within the time that the unit gives. Raises StackFailed."""
+    (seconds,) = sandbox.directives()["TimeoutStopSec"]
+    os.kill(daemon, signal.SIGTERM)
+    try:
+        return edge.wait(float(seconds))
+    except subprocess.TimeoutExpired as fault:
+        raise StackFailed(f"edged did not stop within {seconds} s:\n{edge.tail()}") from fault
 
 
 def check_size(daemon: int, edge: Process) -> None:
