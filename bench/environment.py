@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         "PostgreSQL": _shown(programs()),
         "promtool": shutil.which("promtool"),
         "systemd-analyze": shutil.which("systemd-analyze"),
+        "bubblewrap": shutil.which("bwrap"),
         "Node.js {}.{}".format(*nodejs.VERSION): nodejs.program(),
         "npm peers": _existing(nodejs.PEERS / "node_modules"),
         "root (for small file systems)": shutil.which("mount") if os.geteuid() == 0 else None,

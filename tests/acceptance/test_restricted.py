@@ -165,7 +165,7 @@ def test_all_features_work_inside(line: LineStack) -> None:
         for feature, works in FEATURES.items():
             wait_until(feature, partial(works_now, line, works), edge)
         line.wait_until_drained()
-        daemon = descendants(edge.pid)[-1]
+        daemon = daemon_inside(edge)
         check_size(daemon, edge)
         assert stopped(daemon, edge) == 0, edge.tail()
     rows = read_rows(line.hub_data / "hub.db", line.node)
@@ -188,6 +188,18 @@ def start_restricted(line: LineStack, notify: Path) -> Process:
     }
     restricted = sandbox.sandboxed(command, line.folder, line.edge_data, line.secret, notify)
     return line.start("edged", restricted, environment=environment)
+
+
+def daemon_inside(edge: Process) -> int:
+    """The daemon among the processes of the sandbox, whose command lines all name it."""
+    daemons = [pid for pid in descendants(edge.pid) if is_daemon(Path("/proc") / str(pid))]
+    assert len(daemons) == 1, daemons
+    return daemons[0]
+
+
+def is_daemon(process: Path) -> bool:
+    arguments = (process / "cmdline").read_bytes().split(b"\0")
+    return os.readlink(process / "exe").rpartition("/")[2].startswith("python") and b"run" in arguments
 
 
 def stopped(daemon: int, edge: Process) -> int:
