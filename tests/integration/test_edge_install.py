@@ -153,8 +153,8 @@ def test_the_image_is_built_the_same_way(project: Path) -> None:
     assert "--require-hashes -r requirements/edge.lock" in text
     assert "--no-deps --no-build-isolation ." in text
     assert re.search(r"^USER (?!root)", text, re.MULTILINE)
-    assert f":{HttpSettings().port}/healthz" in text
+    assert f"EDGED_HTTP_PORT={HttpSettings().port}\n" in text
     (program,) = re.findall(r'^ENTRYPOINT \["(\S+)"\]', text, re.MULTILINE)
     assert program in tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     ignored = (project / ".dockerignore").read_text(encoding="utf-8").split()
-    assert {".git", ".venv", "run", "node_modules"} <= set(ignored)
+    assert {".git", ".venv", "run", "**/node_modules"} <= set(ignored)
