@@ -39,6 +39,10 @@ class Bus:
             listener(samples)
         return self._outbox.append(source, samples, marks)
 
+    def restore(self, source: str, samples: Sequence[Sample], marks: Sequence[bytes] = ()) -> Awaitable[None]:
+        """Done when the samples of the past are durable, or their loss is recorded; no listener gets them."""
+        return self._outbox.append(source, samples, marks)
+
     def record(self, events: Sequence[Event], source: str = "", marks: Sequence[bytes] = ()) -> Awaitable[None]:
         """Done when the events are durable. Raises OutboxUnavailable while the outbox is degraded."""
         for listener in self._event_listeners:

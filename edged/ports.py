@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -18,10 +18,14 @@ class SignalStatus(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """What `connect` found. `resumed` is true when the source kept everything since the last connection (no gap)."""
+    """What `connect` found. `resumed` is true when the source kept everything since the last connection (no gap).
+
+    `recall_seconds` says how far back the source may be asked for what it could not deliver; 0 is not at all.
+    """
 
     signals: Sequence[SignalStatus]
     resumed: bool = False
+    recall_seconds: float = 0.0
 
 
 class Reading(NamedTuple):
@@ -91,6 +95,30 @@ class Resumer(Protocol):
         ...
 
 
+class Span(NamedTuple):
+    """A part of one signal's past: source times (ns UTC) after `after` and before `until`, both left out."""
+
+    signal: str
+    after: int
+    until: int
+
+
+class Recalled(NamedTuple):
+    """A part of the past: samples, per signal in the order of their source times, and what the source did not keep."""
+
+    samples: Sequence[Sample] = ()
+    holes: Sequence[Span] = ()
+
+
+@runtime_checkable
+class Historian(Protocol):
+    """A connector whose source keeps the past of some signals (OPC UA HistoryRead)."""
+
+    def recall(self, spans: Sequence[Span]) -> AsyncGenerator[Recalled, None]:
+        """Everything that the source kept of the spans, part by part; the rest as holes. Raises SourceLost."""
+        ...
+
+
 class Plant(Protocol):
     """How the control loop reaches the plant: fresh reads and sealed writes, routed to the right source."""
 
@@ -143,6 +171,14 @@ class Road(Protocol):
 
     def last_seen(self, source: str) -> int | None:
         """Receive time (ns UTC) of the source's last durable sample, also of earlier runs; None if never seen."""
+        ...
+
+
+class SourceRoad(Road, Protocol):
+    """The road as a source sees it."""
+
+    def restore(self, source: str, samples: Sequence[Sample], marks: Sequence[bytes] = ()) -> Awaitable[None]:
+        """Hands samples of the past to the outbox alone: nobody acts on a value that is over."""
         ...
 
 

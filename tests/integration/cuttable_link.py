@@ -1,4 +1,4 @@
-"""A TCP link to a server that can be made to swallow what is sent, and be cut."""
+"""A TCP link to a server that can be made to swallow what is sent, and be cut, for a moment or until it is mended."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ class CuttableLink:
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.swallowing = False
+        self.broken = False
         self.swallowed = 0
 
     async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-        """One connection."""
+        """One connection; none comes about while the link is broken."""
+        if self.broken:
+            back.transport.abort()
+            return
         try:
             server, forth = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:

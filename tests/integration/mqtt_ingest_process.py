@@ -46,6 +46,9 @@ class SqliteRoad:
         self._marks += marks
         return self._committed
 
+    def restore(self, source: str, samples: Sequence[Sample], marks: Sequence[bytes] = ()) -> Awaitable[None]:
+        raise AssertionError("a broker has no history")
+
     async def record(self, events: Sequence[Event], source: str = "", marks: Sequence[bytes] = ()) -> None:
         units = [(event.unit_identity,) for event in events if isinstance(event, QualityResult)]
         with self._database:

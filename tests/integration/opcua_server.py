@@ -18,6 +18,7 @@ from typing import Any
 from asyncua import Server, ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.server.history import HistoryDict
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
@@ -62,6 +63,8 @@ async def serve(options: argparse.Namespace) -> None:
         await server.register_namespace(uri)
     nodes, counters = await fill(server, options.counters)
     async with server, asyncio.TaskGroup() as group:
+        if options.history:
+            await keep_history(server, counters[: options.history], options.history_page, options.history_values)
         counting = group.create_task(count(server, counters, options.period_seconds))
         await obey(server, nodes)
         counting.cancel()
@@ -100,6 +103,13 @@ async def fill(server: Server, counters: int) -> tuple[dict[str, Any], list[Any]
     folder = await server.nodes.objects.add_folder(ua.NodeId("Counters", index), f"{index}:Counters")
     counted = [await folder.add_variable(ua.NodeId(f"c{i}", index), f"{index}:c{i}", 0.0) for i in range(counters)]
     return nodes, [node.nodeid for node in counted]
+
+
+async def keep_history(server: Server, nodes: list[Any], page: int, values: int) -> None:
+    """The server keeps the nodes' past in memory: so many values each, 0 all; at most `page` go into one answer."""
+    server.iserver.history_manager.set_storage(HistoryDict(page))
+    for node in nodes:
+        await server.iserver.enable_history_data_change(server.get_node(node), None, values)
 
 
 async def count(server: Server, counters: list[Any], period_seconds: float) -> None:
@@ -159,6 +169,9 @@ def main() -> None:
     parser.add_argument("--namespaces", default=NAMESPACE)
     parser.add_argument("--counters", type=int, default=0)
     parser.add_argument("--period-seconds", type=float, default=0.1)
+    parser.add_argument("--history", type=int, default=0, help="so many counters keep their past")
+    parser.add_argument("--history-page", type=int, default=10_000)
+    parser.add_argument("--history-values", type=int, default=0)
     parser.add_argument("--user", default="")
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)

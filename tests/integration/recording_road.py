@@ -13,6 +13,7 @@ class RecordingRoad:
 
     def __init__(self) -> None:
         self.samples: list[Sample] = []
+        self.restored: list[Sample] = []
         self.events: list[Event] = []
         self.calls: list[tuple[str, int, tuple[bytes, ...]]] = []
         self.commits: list[asyncio.Future[None]] = []
@@ -35,6 +36,10 @@ class RecordingRoad:
         self.calls.append((source, len(samples), tuple(marks)))
         self._arrived.set()
         return self._commit()
+
+    def restore(self, source: str, samples: Sequence[Sample], marks: Sequence[bytes] = ()) -> Awaitable[None]:
+        self.restored.extend(samples)
+        return self.publish(source, samples, marks)
 
     def record(self, events: Sequence[Event], source: str = "", marks: Sequence[bytes] = ()) -> Awaitable[None]:
         if self.refusals:

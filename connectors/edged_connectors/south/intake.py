@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from edged.clock import Clock
 from edged.log import get_logger
-from edged.ports import Connection, Reading, Road, SignalStatus
+from edged.ports import Connection, Reading, SignalStatus, SourceRoad
 from edged.types import NANOSECONDS_PER_SECOND, Gap, Quality, Sample
+from edged_connectors.south.backfill import Backfill
 from edged_connectors.south.receipts import Receipts
 from edged_connectors.south.seen import Seen
 from edged_connectors.south.skew import is_skewed, without_skew
@@ -30,7 +31,7 @@ class Intake:
         self,
         name: str,
         paths: Sequence[str],
-        road: Road,
+        road: SourceRoad,
         clock: Clock,
         meters: SourceMeters,
         receipts: Receipts,
@@ -44,6 +45,7 @@ class Intake:
         self._receipts = receipts
         self._skew_limit = skew_limit_nanoseconds
         self._seen = Seen()
+        self.backfill = Backfill(name, road, clock, meters, receipts, self._seen, skew_limit_nanoseconds)
         self._last_data: int | None = None
         self._open_gap: Gap | None = None
         self._offline = False
@@ -67,8 +69,9 @@ class Intake:
         self._refused = {status.signal: status for status in connection.signals if not status.accepted}
         self._accepted = len(connection.signals) - len(self._refused)
         self._meters.connected(len(self._refused))
+        self.backfill.remember()
         if not connection.resumed:
-            self._expect_gap(lost_because)
+            self._expect_gap(lost_because, connection.recall_seconds)
         self._report_refused()
 
     def lost(self) -> None:
@@ -114,6 +117,8 @@ class Intake:
         return [Sample(path, None, now, now, Quality.BAD, reason) for path in paths]
 
     def _take_samples(self, samples: Sequence[Sample], marks: Sequence[bytes]) -> Awaitable[None] | None:
+        if self.backfill.waiting:
+            marks = (*marks, *self.backfill.note(samples))
         samples = self._seen.revived(self._believable(self._seen.without_polled(samples)))
         if samples:
             self._last_data = samples[-1].receive_time
@@ -153,8 +158,13 @@ class Intake:
                 log.warning("signal_refused", source=self._name, signal=path, reason=status.reason)
         self._publish([self.bad([path], status.reason)[0] for path, status in self._refused.items()])
 
-    def _expect_gap(self, reason: str) -> None:
-        """What lies between the last sample and the next one is lost, as far as the source tells."""
+    def _expect_gap(self, reason: str, recall_seconds: float) -> None:
+        """What lies between the last sample and the next one is lost, as far as the source tells and keeps."""
+        if recall_seconds and self._last_data is not None:
+            paths = [path for path in self._paths if path not in self._refused or self._seen.knows(path)]
+            gap = Gap(self._name, self._last_data - GAP_MARGIN_NANOSECONDS, self._last_data, reason)
+            self.backfill.expect(gap, paths, recall_seconds)
+            return
         seen = self._last_data if self._last_data is not None else self._road.last_seen(self._name)
         if seen is not None and self._open_gap is None:
             self._open_gap = Gap(self._name, seen - GAP_MARGIN_NANOSECONDS, seen, reason)

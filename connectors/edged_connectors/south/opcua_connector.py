@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
-from edged.ports import Connection, Reading
+from edged.ports import Connection, Reading, Recalled, Span
 from edged.registry import SourceSetup
 from edged.types import Command
 from edged_connectors.south.inbox import Inbox
+from edged_connectors.south.opcua_history import ServerHistory
 from edged_connectors.south.opcua_items import items_of
 from edged_connectors.south.opcua_options import Mode, OpcUaOptions
 from edged_connectors.south.opcua_reader import PollingCycle, look_up
@@ -26,6 +27,7 @@ class OpcUaConnector:
         options = setup.options
         assert isinstance(options, OpcUaOptions)
         self._clock = setup.clock
+        self._recall_seconds = options.recall_seconds()
         self._polls = options.mode is Mode.POLLING
         items = items_of(setup)
         self._by_path = {item.path: item for item in items}
@@ -39,11 +41,16 @@ class OpcUaConnector:
         """Opens a session and sets up every signal. Raises SourceUnreachable, AccessRefused or SourceLost."""
         await self._session.open()
         await self._writer.learn_types()
-        return Connection(await (self._cycle.start() if self._polls else self._subscription.create()))
+        statuses = await (self._cycle.start() if self._polls else self._subscription.create())
+        return Connection(statuses, recall_seconds=self._recall_seconds)
 
     async def read(self) -> Reading:
         """The next notifications or sign of life, or the values of the next period. Raises SourceLost."""
         return await (self._cycle.read() if self._polls else self._inbox.take())
+
+    def recall(self, spans: Sequence[Span]) -> AsyncGenerator[Recalled, None]:
+        """What the server's history holds of the spans, part by part. Raises SourceLost."""
+        return ServerHistory(self._session, self._by_path, self._clock).recall(spans)
 
     async def poll(self, signals: Sequence[str]) -> Reading:
         """Fresh values of the signals, in batches. Raises SourceLost."""

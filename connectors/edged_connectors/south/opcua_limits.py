@@ -25,6 +25,7 @@ class Service(StrEnum):
     WRITE = "write"
     MONITOR = "monitor"
     BROWSE = "browse"
+    HISTORY = "history"
 
 
 class OperationLimits:

@@ -28,6 +28,13 @@ class Mode(StrEnum):
     POLLING = "polling"
 
 
+class History(StrEnum):
+    """Whether the server's history fills what a broken connection lost."""
+
+    AUTO = "auto"
+    OFF = "off"
+
+
 class SecurityPolicy(StrEnum):
     """How the channel is secured."""
 
@@ -90,6 +97,10 @@ class OpcUaOptions(Section):
     items_per_call: Annotated[int, Field(gt=0)] | None = Field(
         default=None, description="instead of what the server says of itself"
     )
+    history: History = Field(
+        default=History.AUTO, description="auto: what a broken connection lost is read from the server's history"
+    )
+    history_window_seconds: Seconds = Field(default=86_400.0, description="of a longer gap, only the end is filled")
     username: str | None = None
     password: Secret | None = None
     security_policy: SecurityPolicy = SecurityPolicy.NONE
@@ -128,6 +139,11 @@ class OpcUaOptions(Section):
     def sampling_of(self, address: OpcUaAddress) -> float:
         """The sampling interval of one signal, milliseconds."""
         return address.sampling_milliseconds or self.sampling_milliseconds
+
+    def recall_seconds(self) -> float:
+        """How far back the server's history is asked; 0 is not at all. What is polled is not made up for."""
+        wanted = self.history is History.AUTO and self.mode is Mode.SUBSCRIPTION
+        return self.history_window_seconds if wanted else 0.0
 
     def queue_size(self, sampling_milliseconds: float) -> int:
         """Values kept at the server, so that neither an interval nor a short stall of ours loses any."""

@@ -42,6 +42,7 @@ LIMIT_NODES = {
     Service.WRITE: ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerWrite,
     Service.MONITOR: ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
     Service.BROWSE: ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse,
+    Service.HISTORY: ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData,
 }
 
 
@@ -129,6 +130,20 @@ class Session:
             return [await self._follow(result) for result in await self._client.uaclient.browse(parameters)]
 
         return await self._split(Service.BROWSE, nodes, call)
+
+    async def read_history(
+        self, details: ua.ReadRawModifiedDetails, nodes: Sequence[ua.HistoryReadValueId]
+    ) -> list[Any]:
+        """A history result with its own status for each node. Raises what the library raises."""
+
+        async def call(part: Sequence[ua.HistoryReadValueId]) -> Sequence[Any]:
+            stamps = ua.TimestampsToReturn.Both
+            parameters = ua.HistoryReadParameters(details, stamps, ReleaseContinuationPoints=False)
+            parameters.NodesToRead = list(part)
+            results: list[Any] = await self._client.uaclient.history_read(parameters)
+            return results
+
+        return await self.limits.split(Service.HISTORY, nodes, call)
 
     async def read_namespaces(self) -> None:
         """Learns the server's namespace numbers, which may differ from the last connection's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -54,6 +54,11 @@ def nanoseconds(moment: datetime) -> int:
     return (
         since.days * SECONDS_PER_DAY + since.seconds
     ) * NANOSECONDS_PER_SECOND + since.microseconds * NANOSECONDS_PER_MICROSECOND
+
+
+def moment(time: int) -> datetime:
+    """The datetime of UTC nanoseconds, cut to microseconds."""
+    return EPOCH + timedelta(microseconds=time // NANOSECONDS_PER_MICROSECOND)
 
 
 @lru_cache(maxsize=1024)

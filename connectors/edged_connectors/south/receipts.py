@@ -33,6 +33,7 @@ class Receipts:
         self._clock = clock
         self._entries: deque[_Entry] = deque()
         self._gaps: dict[str, Gap] = {}
+        self._gap_marks: list[bytes] = []
         self._current: Acknowledger | None = None
         self._work = asyncio.Event()
         self._room = asyncio.Event()
@@ -58,8 +59,12 @@ class Receipts:
             self._room.clear()
         self._wake()
 
-    def keep(self, gaps: Sequence[Gap]) -> None:
-        """Records gaps as soon as possible; those that wait with the same reason are merged, so they stay few."""
+    def keep(self, gaps: Sequence[Gap], marks: Sequence[bytes] = ()) -> None:
+        """Records gaps as soon as possible, and the marks with them.
+
+        Gaps that wait with the same reason are merged, so they stay few.
+        """
+        self._gap_marks += marks
         for gap in gaps:
             held = self._gaps.get(gap.reason)
             self._gaps[gap.reason] = gap if held is None else _merge(held, gap)
@@ -75,7 +80,8 @@ class Receipts:
             await self._work.wait()
             if self._gaps:
                 gaps, self._gaps = self._gaps, {}
-                await self._record(tuple(gaps.values()), ())
+                marks, self._gap_marks = self._gap_marks, []
+                await self._record(tuple(gaps.values()), marks)
             elif self._entries:
                 await self._settle(self._entries[0])
                 self._entries.popleft()

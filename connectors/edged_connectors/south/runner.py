@@ -19,7 +19,7 @@ from edged.errors import (
 )
 from edged.log import get_logger
 from edged.metrics import Metrics
-from edged.ports import Acknowledger, Connection, Connector, Poller, Reading, Resumer, Road, Writer
+from edged.ports import Acknowledger, Connection, Connector, Historian, Poller, Reading, Resumer, SourceRoad, Writer
 from edged.supervise import HEALTHY_AFTER_SECONDS, Backoff
 from edged.types import NANOSECONDS_PER_SECOND, Command, Priority, Sample, Signal
 from edged_connectors.south.deadline import deadline, within
@@ -53,7 +53,7 @@ class SourceRunner:
         name: str,
         signals: Sequence[Signal],
         build: Callable[[], Connector],
-        road: Road,
+        road: SourceRoad,
         clock: Clock,
         metrics: Metrics,
         silence_seconds: float,
@@ -161,7 +161,8 @@ class SourceRunner:
             await self._resume(connector)
             connection = await self._connect(connector)
             self._go_online(connector, connection)
-            await self._read(connector)
+            async with self._intake.backfill.running(connector if isinstance(connector, Historian) else None):
+                await self._read(connector)
         except (EdgedError, OSError) as fault:
             self._go_offline(fault)
             return fault

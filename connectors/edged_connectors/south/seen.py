@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from edged.types import Sample
+from edged_connectors.south.skew import CLOCK_SKEW
 
 UNCHANGED = "unchanged"
 
@@ -16,12 +17,25 @@ class Seen:
         self._newest: dict[str, Sample] = {}
         self._polled: dict[str, Sample] = {}
         self._doubted: set[str] = set()
+        self._stamped: dict[str, tuple[Sample, int | None]] = {}
 
     def note(self, samples: Sequence[Sample]) -> None:
         """These are on the road now."""
         newest = self._newest
         for sample in samples:
             newest[sample[0]] = sample
+
+    def told_until(self, signal: str) -> int | None:
+        """Source time (ns UTC) of the newest sample as the source stamped it; None where that is not known."""
+        newest = self._newest.get(signal)
+        if newest is None or CLOCK_SKEW in newest.reason:
+            return None
+        stamped, before = self._stamped.get(signal, (None, None))
+        return before if newest is stamped else newest.source_time
+
+    def knows(self, signal: str) -> bool:
+        """Whether any sample of the signal was on the road."""
+        return signal in self._newest
 
     def note_polled(self, samples: Sequence[Sample]) -> list[Sample]:
         """Those of the samples just read that no report has brought yet."""
@@ -52,7 +66,9 @@ class Seen:
         before = self._newest.get(sample.signal)
         if before is None or sample.source_time > before.source_time:
             return sample
-        return sample._replace(source_time=sample.receive_time, reason=sample.reason or UNCHANGED)
+        stamped = sample._replace(source_time=sample.receive_time, reason=sample.reason or UNCHANGED)
+        self._stamped[sample.signal] = stamped, self.told_until(sample.signal)
+        return stamped
 
 
 def _same(sample: Sample, other: Sample | None) -> bool:

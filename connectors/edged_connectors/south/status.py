@@ -76,6 +76,9 @@ class SourceMeters:
         self._rejected = metrics.counter(
             "edged_source_rejected_total", "Messages that could not be used", label
         ).labels(name)
+        self._recalled = metrics.counter(
+            "edged_source_recalled_samples_total", "Samples of a gap that the source's history filled", label
+        ).labels(name)
         self._refused = metrics.gauge("edged_source_refused_signals", "Signals that it denies", label).labels(name)
         self._skew = metrics.gauge("edged_source_skew_seconds", "Receive minus source time", label).labels(name)
         self._skewed = metrics.counter(
@@ -110,6 +113,12 @@ class SourceMeters:
         self.last_data = newest.receive_time
         self.skew_seconds = (newest.receive_time - newest.source_time) / NANOSECONDS_PER_SECOND
         self._skew.set(self.skew_seconds)
+
+    def recalled(self, samples: int) -> None:
+        """So many samples came out of the source's history."""
+        self.samples += samples
+        self._samples.inc(samples)
+        self._recalled.inc(samples)
 
     def lost(self, gaps: int) -> None:
         """So many gaps were found."""
