@@ -23,6 +23,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 NAMESPACE = "urn:edged:test"
+EVERY_POLICY = [
+    ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
+    ua.SecurityPolicyType.Basic256Sha256_Sign,
+    ua.SecurityPolicyType.Aes128Sha256RsaOaep_SignAndEncrypt,
+    ua.SecurityPolicyType.Aes128Sha256RsaOaep_Sign,
+    ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
+    ua.SecurityPolicyType.Aes256Sha256RsaPss_Sign,
+    ua.SecurityPolicyType.NoSecurity,
+]
 WRITABLE = {
     "setpoint": (0.0, ua.VariantType.Double),
     "whole": (0, ua.VariantType.Int32),
@@ -36,28 +45,36 @@ READABLE = {
 }
 
 
-class OneUser:
-    """Knows a single user, and nobody else."""
+class Users:
+    """Knows a single user with a password, users by their certificates (DER), and maybe nobody in particular."""
 
-    def __init__(self, name: str, password: str) -> None:
-        self._name = name
-        self._password = password
+    def __init__(self, user: str, certificates: set[bytes], *, anonymous: bool) -> None:
+        self._known = tuple(user.split(":", 1))
+        self._certificates = certificates
+        self._anonymous = anonymous
 
-    def get_user(self, _server: Any, username: str = "", password: Any = None, certificate: Any = None) -> User | None:
+    def get_user(
+        self, _server: Any, username: str | None = None, password: Any = None, certificate: bytes | None = None
+    ) -> User | None:
         """The user, or None for anyone else."""
         given = password.decode() if isinstance(password, bytes) else password
-        known = username == self._name and given == self._password
+        if username is not None:
+            known = (username, given) == self._known
+        elif certificate:
+            known = certificate in self._certificates
+        else:
+            known = self._anonymous
         return User(role=UserRole.User, name=username) if known else None
 
 
 async def serve(options: argparse.Namespace) -> None:
     """Serves until standard input ends."""
-    user = OneUser(*options.user.split(":", 1)) if options.user else None
-    server = Server(user_manager=user)
+    users = Users(options.user, trusted(options), anonymous=options.every_policy) if options.user else None
+    server = Server(user_manager=users)
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{options.port}/")
     await secure(server, options)
-    if user:
+    if users and not options.every_policy:
         server.set_identity_tokens([ua.UserNameIdentityToken])
     for uri in options.namespaces.split(","):
         await server.register_namespace(uri)
@@ -71,21 +88,26 @@ async def serve(options: argparse.Namespace) -> None:
 
 
 async def secure(server: Server, options: argparse.Namespace) -> None:
-    """Basic256Sha256 with a folder of trusted certificates, or no security at all."""
+    """Basic256Sha256 alone or every policy, with a folder of trusted certificates; or no security at all."""
     if options.certificate is None:
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         return
     await server.set_application_uri("urn:edged:test:server")
     await server.load_certificate(options.certificate)
     await server.load_private_key(options.key)
-    server.set_security_policy([ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt])
-    trusted = {path.read_bytes() for path in options.trusted.iterdir()}
+    server.set_security_policy(EVERY_POLICY if options.every_policy else [EVERY_POLICY[0]])
+    known = trusted(options)
 
     async def validate(certificate: x509.Certificate, _application: Any) -> None:
-        if certificate.public_bytes(serialization.Encoding.DER) not in trusted:
+        if certificate.public_bytes(serialization.Encoding.DER) not in known:
             raise ServiceError(ua.StatusCodes.BadCertificateUntrusted)
 
     server.set_certificate_validator(validate)
+
+
+def trusted(options: argparse.Namespace) -> set[bytes]:
+    """The certificates that the server trusts, DER."""
+    return {path.read_bytes() for path in options.trusted.iterdir()} if options.trusted else set()
 
 
 async def fill(server: Server, counters: int) -> tuple[dict[str, Any], list[Any]]:
@@ -173,6 +195,7 @@ def main() -> None:
     parser.add_argument("--history-page", type=int, default=10_000)
     parser.add_argument("--history-values", type=int, default=0)
     parser.add_argument("--user", default="")
+    parser.add_argument("--every-policy", action="store_true")
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
     parser.add_argument("--trusted", type=Path)

@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asyncua.crypto.cert_gen import setup_self_signed_certificate
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from edged.errors import AccessRefused, SourceUnreachable
 from edged.settings import Secret
 from edged_connectors.south.opcua import KIND
 from tests.integration.connector_contract import collect
+from tests.integration.opcua_certificates import make_pairs
 from tests.integration.opcua_rig import ServerProcess, setup_of, signal_of
 
 READING = signal_of("reading")
-BOTH_USES = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Key pairs: the server's, ours which it trusts, and a stranger's which it does not."""
     folder = tmp_path_factory.mktemp("certificates")
-    for name in ("server", "ours", "stranger"):
-        asyncio.run(make_pair(folder, name))
-    (folder / "trusted").mkdir()
-    shutil.copy(folder / "ours.der", folder / "trusted")
-    return folder
-
-
-async def make_pair(folder: Path, name: str) -> None:
-    """A self-signed certificate and its key."""
-    key, certificate, uri = folder / f"{name}.pem", folder / f"{name}.der", f"urn:edged:test:{name}"
-    await setup_self_signed_certificate(key, certificate, uri, socket.gethostname(), BOTH_USES, {"commonName": name})
+    return make_pairs(folder, "server", "ours", "stranger", trusted=("ours",))
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from edged.types import Quality
+from edged_connectors.south.opcua_history import SETTLE_SECONDS
 from tests.integration.cuttable_link import CuttableLink, cuttable_link
 from tests.integration.opcua_rig import ServerProcess, setup_of
 from tests.integration.recording_road import RecordingRoad
@@ -29,11 +29,11 @@ class Cut:
         self.road = road
         self.back = 0
 
-    async def make(self) -> None:
+    async def make(self, seconds: float) -> None:
         await self.road.until(lambda: good(self.road) > 200)
         self.link.broken = True
         self.link.cut()
-        await asyncio.sleep(CUT_SECONDS)
+        await asyncio.sleep(seconds)
         self.link.broken = False
         await fresh(self.road)
         self.back = self.road.samples[-1].receive_time
@@ -44,16 +44,16 @@ class Cut:
 
 
 @asynccontextmanager
-async def cut_source(folder: Path, *arguments: str, **options: Any) -> AsyncIterator[Cut]:
+async def cut_source(folder: Path, *arguments: str, seconds: float = CUT_SECONDS) -> AsyncIterator[Cut]:
     server = ServerProcess(*COUNTING, *arguments)
     await server.start()
     road = RecordingRoad()
     try:
         async with cuttable_link(server.port) as link:
-            setup = setup_of(f"opc.tcp://127.0.0.1:{link.port}/", counters(COUNTERS), folder, **options)
+            setup = setup_of(f"opc.tcp://127.0.0.1:{link.port}/", counters(COUNTERS), folder)
             async with running(setup, road):
                 cut = Cut(server, link, road)
-                await cut.make()
+                await cut.make(seconds)
                 yield cut
     finally:
         await server.kill()
@@ -80,7 +80,8 @@ async def test_a_cut_loses_nothing_and_leaves_no_gap_where_the_server_kept_every
 
 
 async def test_a_history_that_dropped_the_beginning_leaves_a_gap_to_where_it_begins(tmp_path: Path) -> None:
-    async with cut_source(tmp_path, "--history", str(COUNTERS), "--history-values", "40") as cut:
+    kept = ("--history", str(COUNTERS), "--history-values", "70")
+    async with cut_source(tmp_path, *kept, seconds=SETTLE_SECONDS + 0.5) as cut:
         await cut.settle()
         (gap,) = cut.road.gaps
         lost, doubled = lost_and_doubled(cut.road, COUNTERS)

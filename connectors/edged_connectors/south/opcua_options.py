@@ -107,7 +107,15 @@ class OpcUaOptions(Section):
     security_mode: SecurityMode = SecurityMode.SIGN_AND_ENCRYPT
     certificate: Path | None = Field(default=None, description="our certificate (PEM or DER)")
     key: Path | None = Field(default=None, description="our private key (PEM)")
-    server_certificate: Path | None = Field(default=None, description="the server certificate that we trust")
+    server_certificate: Path | None = Field(default=None, description="the one server certificate that we trust")
+    trust_folder: Path | None = Field(
+        default=None, description="instead: a folder with trusted/ and rejected/ server certificates"
+    )
+    trust_first_contact: bool = Field(
+        default=False, description="keep the first certificate that this server shows in trusted/"
+    )
+    user_certificate: Path | None = Field(default=None, description="a user's certificate (PEM or DER), as token")
+    user_key: Path | None = Field(default=None, description="that user's private key (PEM)")
 
     @field_validator("endpoint")
     @classmethod
@@ -120,9 +128,18 @@ class OpcUaOptions(Section):
     def _complete(self) -> OpcUaOptions:
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password belong together: give both or neither")
-        files = (self.certificate, self.key, self.server_certificate)
-        if self.security_policy is not SecurityPolicy.NONE and None in files:
-            raise ValueError(f"{self.security_policy} needs certificate, key and server_certificate")
+        if (self.user_certificate is None) != (self.user_key is None):
+            raise ValueError("user_certificate and user_key belong together: give both or neither")
+        if self.username is not None and self.user_certificate is not None:
+            raise ValueError("a user has a password or a certificate: give username or user_certificate")
+        trust = (self.server_certificate, self.trust_folder)
+        if self.security_policy is not SecurityPolicy.NONE:
+            if None in (self.certificate, self.key):
+                raise ValueError(f"{self.security_policy} needs certificate and key")
+            if trust.count(None) != 1:
+                raise ValueError(f"{self.security_policy} needs either server_certificate or trust_folder")
+        if self.trust_first_contact and self.trust_folder is None:
+            raise ValueError("trust_first_contact needs a trust_folder")
         if self.lifetime_seconds < 3 * self.keep_alive_seconds:
             raise ValueError("lifetime_seconds must be at least three times keep_alive_seconds")
         return self

@@ -42,8 +42,7 @@ def refusal(options: OpcUaOptions, fault: UaStatusCodeError) -> AccessRefused | 
     """What the status code means: only a person can mend a refused user or certificate."""
     name = type(fault).__name__
     if fault.code in USER_REFUSALS:
-        who = f"user {options.username}" if options.username else "anonymous users"
-        return AccessRefused(f"{options.endpoint} refuses {who} ({name}): check username and password")
+        return AccessRefused(f"{options.endpoint} refuses {_who(options)} ({name}): check {_proof(options)}")
     if fault.code in REFUSALS:
         return AccessRefused(certificate_advice(options, name))
     return SourceUnreachable(f"{options.endpoint}: {name}")
@@ -51,8 +50,20 @@ def refusal(options: OpcUaOptions, fault: UaStatusCodeError) -> AccessRefused | 
 
 def certificate_advice(options: OpcUaOptions, said: str) -> str:
     """The sentence for a server that does not trust us, or that we do not know."""
+    said = f"{options.endpoint} refuses our certificate or security policy ({said}): "
+    if options.server_certificate is None:
+        return f"{said}trust {options.certificate} on the server"
     return (
-        f"{options.endpoint} refuses our certificate or security policy ({said}): "
-        f"trust {options.certificate} on the server, "
+        f"{said}trust {options.certificate} on the server, "
         f"and check that {options.server_certificate} is the server's own"
     )
+
+
+def _who(options: OpcUaOptions) -> str:
+    if options.user_certificate is not None:
+        return f"the user of {options.user_certificate}"
+    return f"user {options.username}" if options.username else "anonymous users"
+
+
+def _proof(options: OpcUaOptions) -> str:
+    return "that it trusts this certificate" if options.user_certificate is not None else "username and password"

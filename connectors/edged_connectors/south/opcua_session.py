@@ -12,10 +12,8 @@ from typing import Any
 from asyncua import Client, ua
 from asyncua.client.ua_client import UaClientState
 from asyncua.common.utils import Buffer
-from asyncua.crypto import security_policies
 from asyncua.ua.ua_binary import struct_from_binary
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
-from cryptography import x509
 
 from edged.errors import AccessRefused, EdgedError, SourceLost, SourceUnreachable
 from edged.supervise import start_task
@@ -24,6 +22,7 @@ from edged_connectors.south.opcua_limits import OperationLimits, Service, limits
 from edged_connectors.south.opcua_options import NodeReference, OpcUaOptions, SecurityPolicy
 from edged_connectors.south.opcua_publish import Publisher
 from edged_connectors.south.opcua_refusals import certificate_advice, refusal
+from edged_connectors.south.opcua_security import log_in, secure
 
 SOCKET_SECONDS = 3.0
 HELLO_SECONDS = 5.0
@@ -66,9 +65,10 @@ class Session:
     async def open(self) -> None:
         """Connects and activates. Raises SourceUnreachable or AccessRefused with what to do about it."""
         try:
-            await self._secure()
+            await secure(self._client, self._options)
             await self._connect()
-            await self._activate()
+            await self._client.create_session()
+            await log_in(self._client, self._options)
         except UaStatusCodeError as fault:
             raise refusal(self._options, fault) from fault
         except TimeoutError as fault:
@@ -178,21 +178,6 @@ class Session:
                 await self._client.close_secure_channel()
         self._client.disconnect_socket()
 
-    async def _secure(self) -> None:
-        options = self._options
-        if options.security_policy is SecurityPolicy.NONE:
-            return
-        assert options.certificate is not None
-        policy = getattr(security_policies, f"SecurityPolicy{options.security_policy.value}")
-        mode = ua.MessageSecurityMode[options.security_mode.value]
-        try:
-            self._client.application_uri = _application_uri(options.certificate.read_bytes())
-            await self._client.set_security(
-                policy, options.certificate, options.key, None, options.server_certificate, mode
-            )
-        except (OSError, ValueError) as fault:
-            raise AccessRefused(f"a certificate or key cannot be used: {fault}") from fault
-
     async def _connect(self) -> None:
         async with asyncio.timeout(SOCKET_SECONDS):
             await self._client.connect_socket()
@@ -204,16 +189,6 @@ class Session:
             if self._options.security_policy is SecurityPolicy.NONE:
                 raise
             raise AccessRefused(certificate_advice(self._options, "it does not answer our secured request")) from fault
-
-    async def _activate(self) -> None:
-        password = None
-        if self._options.password is not None:
-            try:
-                password = self._options.password.read()
-            except (OSError, KeyError) as fault:
-                raise AccessRefused(f"the password is not in {self._options.password.place()}") from fault
-        await self._client.create_session()
-        await self._client.activate_session(self._options.username, password)
 
     async def _learn(self) -> None:
         await self.read_namespaces()
@@ -293,16 +268,6 @@ def _children_of(node: ua.NodeId) -> ua.BrowseDescription:
         NodeClassMask=ua.NodeClass.Object | ua.NodeClass.Variable,
         ResultMask=ua.BrowseResultMask.All,
     )
-
-
-def _application_uri(certificate: bytes) -> str:
-    """The URI that our certificate was made for: servers compare it with the one we announce."""
-    load = x509.load_pem_x509_certificate if b"-----BEGIN" in certificate else x509.load_der_x509_certificate
-    names = load(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    if not uris:
-        raise ValueError("our certificate names no application URI")
-    return uris[0]
 
 
 def _sentence(fault: BaseException) -> str:

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from edged_connectors.south.opcua_options import NodeReference, OpcUaAddress, OpcUaOptions
 
+SECURED = {"security_policy": "Basic256Sha256", "certificate": "edged.der", "key": "edged.pem"}
 ENDPOINT = "opc.tcp://127.0.0.1:4840/"
 
 
@@ -43,6 +44,13 @@ def test_an_endpoint_that_is_none_is_a_fault(endpoint: str) -> None:
         {"username": "operator"},
         {"security_policy": "Basic256Sha256"},
         {"security_policy": "Basic128Rsa15"},
+        {**SECURED, "key": None, "trust_folder": "trust"},
+        {**SECURED, "server_certificate": "plc.der", "trust_folder": "trust"},
+        {**SECURED, "server_certificate": "plc.der", "trust_first_contact": True},
+        {"user_certificate": "operator.der"},
+        {"user_certificate": "o.der", "user_key": "o.pem", "username": "o", "password": {"environment": "P"}},
+        {"history": "always"},
+        {"history_window_seconds": 0},
         {"request_timeout_seconds": 4},
         {"keep_alive_seconds": 30, "lifetime_seconds": 60},
         {"queue_margin": 0},
@@ -74,3 +82,21 @@ def test_a_signal_may_be_sampled_at_its_own_rate() -> None:
     options = OpcUaOptions(endpoint=ENDPOINT, sampling_milliseconds=50)
     assert options.sampling_of(OpcUaAddress(node="i=1")) == 50
     assert options.sampling_of(OpcUaAddress(node="i=1", sampling_milliseconds=10)) == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        ({}, 86_400.0),
+        ({"history_window_seconds": 60}, 60.0),
+        ({"history": "off"}, 0.0),
+        ({"mode": "polling"}, 0.0),
+    ],
+)
+def test_history_is_asked_for_what_a_subscription_lost(options: dict[str, object], seconds: float) -> None:
+    assert OpcUaOptions.model_validate({"endpoint": ENDPOINT, **options}).recall_seconds() == seconds
+
+
+def test_servers_are_known_by_one_certificate_or_by_a_folder() -> None:
+    for trust in ({"server_certificate": "plc.der"}, {"trust_folder": "trust", "trust_first_contact": True}):
+        assert OpcUaOptions.model_validate({"endpoint": ENDPOINT, **SECURED, **trust})
