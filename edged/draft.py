@@ -174,13 +174,13 @@ class _Reader:
 
     def source(self, where: Where, raw: object) -> SourcePart:
         kind = self._kind(where, raw)
-        return SourcePart(
-            name=str(where[-1]),
-            where=where,
-            kind=kind,
-            options=self._options(where, raw, kind),
-            signals=(*self._signals(where, kind), *self._listed(where, raw, kind)),
-        )
+        options = self._options(where, raw, kind)
+        signals = (*self._signals(where, kind), *self._listed(where, raw, kind))
+        if kind is not None and kind.overload is not None and options is not None:
+            reason = kind.overload(options, len(signals))
+            if reason:
+                self._faults.add(self._document, (*where, "options"), reason)
+        return SourcePart(name=str(where[-1]), where=where, kind=kind, options=options, signals=signals)
 
     def _kind(self, where: Where, raw: object) -> ConnectorKind | None:
         name = raw.get("kind") if isinstance(raw, dict) else None

@@ -45,7 +45,8 @@ class SourceSetup:
 class ConnectorKind:
     """One kind of source: its option and address models, how to build it, and how to browse it into a config stub.
 
-    `misfit` says why a signal of that type cannot be kept at that address, empty when it can; faults are then placed.
+    `misfit` says why a signal of that type cannot be kept at that address, `overload` why a source with these options
+    cannot have so many signals; empty when all is well, else `edged check` tells file and line.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ConnectorKind:
     build: Callable[[SourceSetup], Connector]
     browse: Callable[[BaseModel], Awaitable[str]] | None = None
     misfit: Callable[[Signal, BaseModel], str] | None = None
+    overload: Callable[[BaseModel, int], str] | None = None
 
 
 class InstalledKinds(Mapping[str, ConnectorKind]):

@@ -22,4 +22,11 @@ async def _browse(options: BaseModel) -> str:
     return await browse(options)
 
 
-KIND = ConnectorKind(name="opcua", options=OpcUaOptions, address=OpcUaAddress, build=_build, browse=_browse)
+def _overload(options: BaseModel, signals: int) -> str:
+    assert isinstance(options, OpcUaOptions)
+    return options.overload(signals)
+
+
+KIND = ConnectorKind(
+    name="opcua", options=OpcUaOptions, address=OpcUaAddress, build=_build, browse=_browse, overload=_overload
+)

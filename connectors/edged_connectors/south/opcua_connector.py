@@ -10,6 +10,7 @@ from edged.types import Command
 from edged_connectors.south.inbox import Inbox
 from edged_connectors.south.opcua_history import ServerHistory
 from edged_connectors.south.opcua_items import items_of
+from edged_connectors.south.opcua_memory import LimitsFile
 from edged_connectors.south.opcua_options import Mode, OpcUaOptions
 from edged_connectors.south.opcua_reader import PollingCycle, look_up
 from edged_connectors.south.opcua_session import Session
@@ -33,15 +34,18 @@ class OpcUaConnector:
         self._by_path = {item.path: item for item in items}
         self._inbox = Inbox(setup.name, INBOX_SAMPLES)
         self._session = Session(options, self._inbox.fail)
+        self._limits_file = LimitsFile(setup.state_directory, setup.name, options.endpoint)
         self._writer = OpcUaWriter(setup.seal, setup.clock, self._session, self._by_path)
         self._subscription = Subscription(setup.name, self._session, items, options, self._inbox, setup.clock)
         self._cycle = PollingCycle(self._session, items, setup.clock, options.polling_milliseconds / 1000)
 
     async def connect(self) -> Connection:
         """Opens a session and sets up every signal. Raises SourceUnreachable, AccessRefused or SourceLost."""
+        await self._limits_file.load(self._session.limits)
         await self._session.open()
         await self._writer.learn_types()
         statuses = await (self._cycle.start() if self._polls else self._subscription.create())
+        await self._limits_file.keep(self._session.limits)
         return Connection(statuses, recall_seconds=self._recall_seconds)
 
     async def read(self) -> Reading:

@@ -25,12 +25,14 @@ class Course:
         self._earliest = span.until
         self._reached = span.after
         self._before_start = span.after
+        self._begun = False
         self._refused = False
 
     def begin(self, start: int) -> None:
         """A request begins there."""
         self.position = start
         self.point = None
+        self._begun = False
         self.unfinished = False
 
     def take(self, result: Any, most: int) -> list[Change]:
@@ -46,7 +48,9 @@ class Course:
             self._give_up()
             return []
         self.unfinished = len(page) >= most and self.point is None
-        if (self.unfinished or self.point) and (not times or times[-1] <= self.position):
+        moves = bool(times) and (times[-1] > self.position or (self.point is not None and not self._begun))
+        self._begun = True
+        if (self.unfinished or self.point) and not moves:
             self._give_up()
         self._note(times)
         if times:

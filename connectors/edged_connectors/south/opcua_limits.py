@@ -35,10 +35,21 @@ class OperationLimits:
         self._said: dict[Service, int] = {}
         self._learned: dict[Service, int] = {}
         self._override: int | None = None
+        self._most = MOST_OPERATIONS
 
-    def override(self, operations: int | None) -> None:
-        """What the configuration says goes before what the server says."""
+    @property
+    def learned(self) -> dict[Service, int]:
+        """What the server's refusals taught."""
+        return dict(self._learned)
+
+    def remember(self, learned: Mapping[Service, int]) -> None:
+        """Takes what an earlier run learned."""
+        self._learned |= learned
+
+    def override(self, operations: int | None, most: int = MOST_OPERATIONS) -> None:
+        """What the configuration says goes before what the server says, and neither goes beyond `most`."""
         self._override = operations
+        self._most = most
 
     def announced(self, said: Mapping[Service, int | None]) -> None:
         """Takes what the server says of itself: None is unknown, 0 is unlimited."""
@@ -49,7 +60,7 @@ class OperationLimits:
 
     def of(self, service: Service) -> int:
         """Operations per call."""
-        wanted = self._override or min(self._said.get(service, SAFE_OPERATIONS), MOST_OPERATIONS)
+        wanted = min(self._override or self._said.get(service, SAFE_OPERATIONS), self._most)
         return max(1, min(wanted, self._learned.get(service, wanted)))
 
     async def split(

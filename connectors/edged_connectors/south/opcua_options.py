@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
@@ -33,6 +33,26 @@ class History(StrEnum):
 
     AUTO = "auto"
     OFF = "off"
+
+
+class Profile(StrEnum):
+    """What kind of server it is, where it does not tell its own limits."""
+
+    GENERIC = "generic"
+    S7_1200 = "s7_1200"
+    S7_1500 = "s7_1500"
+
+
+class Capacity(NamedTuple):
+    """What a server offers one session: monitored items, and operations in one call."""
+
+    items: int
+    operations: int
+
+
+CAPACITIES = {Profile.S7_1200: Capacity(items=1000, operations=100), Profile.S7_1500: Capacity(10_000, 1000)}
+HEARTBEAT_ITEMS = 1
+"""The server's clock is monitored beside the signals."""
 
 
 class SecurityPolicy(StrEnum):
@@ -94,6 +114,7 @@ class OpcUaOptions(Section):
     keep_alive_seconds: Seconds = Field(default=2.0, description="a sign of life at least this often")
     lifetime_seconds: Seconds = Field(default=60.0, description="the server forgets us after so long without a word")
     request_timeout_seconds: Annotated[float, Field(ge=MINIMUM_REQUEST_TIMEOUT_SECONDS, allow_inf_nan=False)] = 15.0
+    profile: Profile = Field(default=Profile.GENERIC, description="bounds items and calls to what such a server takes")
     items_per_call: Annotated[int, Field(gt=0)] | None = Field(
         default=None, description="instead of what the server says of itself"
     )
@@ -143,6 +164,20 @@ class OpcUaOptions(Section):
         if self.lifetime_seconds < 3 * self.keep_alive_seconds:
             raise ValueError("lifetime_seconds must be at least three times keep_alive_seconds")
         return self
+
+    def capacity(self) -> Capacity | None:
+        """What the profile says that the server offers."""
+        return CAPACITIES.get(self.profile)
+
+    def overload(self, signals: int) -> str:
+        """Why the server cannot take so many signals, empty when it can."""
+        capacity = self.capacity()
+        if capacity is None or self.mode is not Mode.SUBSCRIPTION or signals + HEARTBEAT_ITEMS <= capacity.items:
+            return ""
+        most = capacity.items - HEARTBEAT_ITEMS
+        return (
+            f"a server of profile {self.profile} takes {most} signals by subscription, got {signals}: use mode polling"
+        )
 
     def keep_alive_count(self) -> int:
         """Publishing intervals without data after which the server sends a sign of life."""

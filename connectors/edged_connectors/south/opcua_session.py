@@ -18,7 +18,7 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 from edged.errors import AccessRefused, EdgedError, SourceLost, SourceUnreachable
 from edged.supervise import start_task
 from edged_connectors.south.opcua_decode import Published
-from edged_connectors.south.opcua_limits import OperationLimits, Service, limits_of
+from edged_connectors.south.opcua_limits import MOST_OPERATIONS, OperationLimits, Service, limits_of
 from edged_connectors.south.opcua_options import NodeReference, OpcUaOptions, SecurityPolicy
 from edged_connectors.south.opcua_publish import Publisher
 from edged_connectors.south.opcua_refusals import certificate_advice, refusal
@@ -60,7 +60,8 @@ class Session:
         self._publishing: asyncio.Task[None] | None = None
         self._namespaces: dict[str, int] = {}
         self.limits: OperationLimits = limits_of(options.endpoint)
-        self.limits.override(options.items_per_call)
+        capacity = options.capacity()
+        self.limits.override(options.items_per_call, MOST_OPERATIONS if capacity is None else capacity.operations)
 
     async def open(self) -> None:
         """Connects and activates. Raises SourceUnreachable or AccessRefused with what to do about it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from asyncua.ua.uaerrors import BadTooManyOperations
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged_connectors.south.opcua_limits import MOST_OPERATIONS, SAFE_OPERATIONS, OperationLimits, Service, limits_of
+from edged_connectors.south.opcua_memory import LimitsFile
 
 
 class Server:
@@ -43,6 +45,56 @@ def test_the_configuration_goes_before_the_server() -> None:
     limits.announced({Service.READ: 1000})
     limits.override(10)
     assert limits.of(Service.READ) == 10
+
+
+def test_neither_the_configuration_nor_the_server_goes_beyond_the_profile() -> None:
+    limits = OperationLimits()
+    limits.announced({Service.READ: 0})
+    limits.override(None, 100)
+    assert limits.of(Service.READ) == 100
+    limits.override(500, 100)
+    assert limits.of(Service.READ) == 100
+
+
+async def test_what_was_learned_outlives_the_process(tmp_path: Path) -> None:
+    first, again = OperationLimits(), OperationLimits()
+    await first.split(Service.MONITOR, range(50), Server(7).call)
+    await LimitsFile(tmp_path, "plc", "opc.tcp://one/").keep(first)
+    await LimitsFile(tmp_path, "plc", "opc.tcp://one/").load(again)
+    assert again.of(Service.MONITOR) == first.of(Service.MONITOR) <= 7
+    other = OperationLimits()
+    await LimitsFile(tmp_path, "plc", "opc.tcp://two/").load(other)
+    await LimitsFile(tmp_path, "robot", "opc.tcp://one/").load(other)
+    assert not other.learned
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"endpoint": "e", "learned": {"read": 0}}',
+        '{"endpoint": "e", "learned": {"fly": 1}}',
+        '{"endpoint": "e", "learned": []}',
+    ],
+)
+async def test_a_damaged_file_is_passed_over_and_written_anew(tmp_path: Path, text: str) -> None:
+    file, limits = LimitsFile(tmp_path, "plc", "e"), OperationLimits()
+    (tmp_path / "opcua-limits-plc.json").write_text(text)
+    await file.load(limits)
+    assert not limits.learned
+    limits.remember({Service.READ: 5})
+    await file.keep(limits)
+    again = OperationLimits()
+    await LimitsFile(tmp_path, "plc", "e").load(again)
+    assert again.learned == {Service.READ: 5}
+
+
+async def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    limits = OperationLimits()
+    limits.remember({Service.READ: 5})
+    await LimitsFile(tmp_path / "nowhere", "plc", "e").keep(limits)
 
 
 @given(st.integers(1, 400), st.integers(0, 500), st.one_of(st.none(), st.integers(0, 2000)))

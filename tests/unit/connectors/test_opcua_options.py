@@ -26,6 +26,20 @@ def test_nodes_are_taken_apart(node: str, reference: tuple[str, str | None, int]
     assert OpcUaAddress(node=node).reference() == NodeReference(*reference)
 
 
+@pytest.mark.parametrize(
+    ("profile", "mode", "most"),
+    [("s7_1200", "subscription", 999), ("s7_1500", "subscription", 9999), ("s7_1200", "polling", 5000)],
+)
+def test_a_profile_bounds_the_signals_of_a_subscription(profile: str, mode: str, most: int) -> None:
+    options = OpcUaOptions.model_validate({"endpoint": ENDPOINT, "profile": profile, "mode": mode})
+    assert not options.overload(most)
+    if mode == "subscription":
+        assert options.overload(most + 1) == (
+            f"a server of profile {profile} takes {most} signals by subscription, got {most + 1}: use mode polling"
+        )
+    assert not OpcUaOptions(endpoint=ENDPOINT).overload(100_000)
+
+
 @pytest.mark.parametrize("node", ["", "furnace", "ns=x;s=a", "nsu=urn:a", "ns=2;", "s="])
 def test_a_node_that_is_none_is_a_fault(node: str) -> None:
     with pytest.raises(ValidationError, match="a node looks like"):

@@ -90,12 +90,17 @@ def misfit(signal: Signal, address: BaseModel) -> str:
     return "register 99 holds no text" if signal.type is ValueType.STRING and address.number == 99 else ""
 
 
+def overload(options: BaseModel, signals: int) -> str:
+    assert isinstance(options, DeviceOptions)
+    return f"protocol 3.1.1 carries 4 signals, got {signals}" if options.protocol == "3.1.1" and signals > 4 else ""
+
+
 def never_built(_: SourceSetup) -> Connector:
     raise AssertionError("loading a configuration builds nothing")
 
 
 KINDS: Mapping[str, ConnectorKind] = {
-    "device": ConnectorKind("device", DeviceOptions, DeviceAddress, never_built, misfit=misfit)
+    "device": ConnectorKind("device", DeviceOptions, DeviceAddress, never_built, misfit=misfit, overload=overload)
 }
 
 Change = tuple[str, str]
