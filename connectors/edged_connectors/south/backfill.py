@@ -24,6 +24,9 @@ FIRST_VALUES_SECONDS = 5.0
 """After the first value of a new connection: signals that have brought none by then are not waited for."""
 MOST_GAPS = 16
 """That wait for the history at a time; beyond it the oldest stays a gap."""
+RETRY_SECONDS = 5.0
+MOST_FAILURES = 3
+"""In a row and without any progress, over all connections: some servers break off whenever they are asked."""
 
 log = get_logger("source")
 
@@ -115,10 +118,17 @@ class Backfill:
         for lost in self._lost:
             lost.stop_waiting()
         self._watch()
-        with suppress(EdgedError, OSError):
-            while self._lost:
-                await self._recall(self._lost[0], historian)
-                self._tell(self._lost.popleft())
+        while self._lost:
+            lost = self._lost[0]
+            try:
+                await self._recall(lost, historian)
+            except (EdgedError, OSError) as fault:
+                log.warning("history_read_failed", source=self._name, fault=str(fault))
+                if lost.failed() < MOST_FAILURES:
+                    await self._clock.sleep(RETRY_SECONDS)
+                    continue
+                lost.give_up()
+            self._tell(self._lost.popleft())
 
     async def _recall(self, lost: Lost, historian: Historian) -> None:
         lost.forget_before(self._window)

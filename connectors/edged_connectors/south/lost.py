@@ -30,6 +30,8 @@ class Lost:
         self.awaited = dict(awaited)
         self.filled = 0
         self._begun = False
+        self._failures = 0
+        self._filled_at_failure = 0
         self._lacks: dict[str, _Lack] = {}
         self._rest: tuple[int, int] | None = None
 
@@ -55,11 +57,20 @@ class Lost:
             self._lose(self.gap.start, self.gap.end)
             self.awaited.clear()
 
+    def failed(self) -> int:
+        """The history could not be read to the end; how often so since a value was filled."""
+        self._failures = self._failures + 1 if self.filled == self._filled_at_failure else 1
+        self._filled_at_failure = self.filled
+        return self._failures
+
     def give_up(self) -> None:
         """Nothing more will be filled."""
         self.stop_waiting()
         for lack in self._lacks.values():
-            self._lose(self.gap.start, lack.returned)
+            if lack.until - lack.after > 1:
+                self._lose(
+                    self.gap.start if lack.after == lack.first else max(self.gap.start, lack.after), lack.returned
+                )
 
     def forget_before(self, window: int) -> None:
         """Of a gap that is longer, only its last `window` ns are to be filled."""

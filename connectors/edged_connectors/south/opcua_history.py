@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from asyncua import ua
@@ -86,7 +87,7 @@ class ServerHistory:
         if not any(map(_offers_history, levels, written)):
             return deque()
         (started,) = await self._session.read([START_TIME])
-        since = None if started.Value is None or started.Value.Value is None else nanoseconds(started.Value.Value)
+        since = nanoseconds(started.Value.Value) if isinstance(_raw(started), datetime) else None
         offers = zip(known, levels, written, strict=True)
         courses = [Course(span, node, since) for (span, node), level, now in offers if _offers_history(level, now)]
         return deque(sorted(courses, key=lambda course: course.position))
@@ -140,7 +141,10 @@ class ServerHistory:
         """A result per course; a server that refuses the service altogether refuses each. Raises SourceLost."""
         wanted = [ua.HistoryReadValueId(course.node, ContinuationPoint=course.point) for course in courses]
         try:
-            return await self._session.read_history(details, wanted)
+            results = await self._session.read_history(details, wanted)
+            if len(results) == len(wanted):
+                return results
+            status, told = ua.StatusCode(ua.StatusCodes.BadUnexpectedError), "a wrong number of results"
         except UaStatusCodeError as fault:
             if fault.code in SESSION_OVER:
                 raise SourceLost(f"the session ended while its history was read: {fault}") from fault
@@ -154,5 +158,9 @@ class ServerHistory:
 
 
 def _offers_history(level: ua.DataValue, written: ua.DataValue) -> bool:
-    may = level.Value is not None and int(level.Value.Value or 0) & HISTORY_BIT
-    return bool(may) and (written.Value is None or written.Value.Value is not False)
+    may = _raw(level)
+    return isinstance(may, int) and bool(may & HISTORY_BIT) and _raw(written) is not False
+
+
+def _raw(data: ua.DataValue) -> Any:
+    return data.Value.Value if data.Value is not None else None

@@ -57,6 +57,18 @@ async def test_listeners_see_the_very_list_before_it_is_durable() -> None:
     assert bus.marks("furnace") == [b"furnace"]
 
 
+async def test_samples_of_the_past_become_durable_and_nobody_acts_on_them() -> None:
+    recorder = MemoryRecorder()
+    bus, tags = Bus(recorder), Tags()
+    bus.subscribe(tags.update)
+    bus.publish("furnace", [sample(2.0, 20)])
+    await bus.restore("furnace", [sample(1.0, 30)])
+    held = tags.get("line_a/furnace/temperature")
+    assert held is not None
+    assert held.value == 2.0
+    assert recorder.samples[-1] == ("furnace", [sample(1.0, 30)])
+
+
 async def test_events_reach_listeners_and_the_outbox() -> None:
     recorder = MemoryRecorder()
     bus = Bus(recorder)
