@@ -105,8 +105,9 @@ class Backfill:
         finally:
             task.cancel()
             await asyncio.wait({task})
-        if not task.cancelled():
-            task.result()
+            fault = None if task.cancelled() else task.exception()
+            if fault is not None:
+                log.error("backfill_broke_off", source=self._name, fault=repr(fault))
 
     async def _run(self, historian: Historian) -> None:
         if not self._lost:

@@ -66,11 +66,8 @@ class Lost:
     def give_up(self) -> None:
         """Nothing more will be filled."""
         self.stop_waiting()
-        for lack in self._lacks.values():
-            if lack.until - lack.after > 1:
-                self._lose(
-                    self.gap.start if lack.after == lack.first else max(self.gap.start, lack.after), lack.returned
-                )
+        for span in self.spans():
+            self.missing(span)
 
     def forget_before(self, window: int) -> None:
         """Of a gap that is longer, only its last `window` ns are to be filled."""
@@ -86,7 +83,9 @@ class Lost:
 
     def missing(self, hole: Span) -> None:
         """The source did not keep this."""
-        lack = self._lacks[hole.signal]
+        lack = self._lacks.get(hole.signal)
+        if lack is None:
+            return
         whole = hole.until >= lack.until
         start = self.gap.start if hole.after <= lack.first else max(self.gap.start, hole.after)
         self._lose(start, lack.returned if whole else min(lack.returned, max(hole.until, start)))
@@ -97,8 +96,8 @@ class Lost:
         """Those of the samples that fill it, each once."""
         found = []
         for sample in samples:
-            lack = self._lacks[sample.signal]
-            if lack.after < sample.source_time < lack.until:
+            lack = self._lacks.get(sample.signal)
+            if lack is not None and lack.after < sample.source_time < lack.until:
                 lack.after = sample.source_time
                 found.append(sample)
         self.filled += len(found)

@@ -189,7 +189,7 @@ async def test_a_history_that_forgot_the_beginning_leaves_that_as_the_gap(bench:
     async with bench.running():
         await bench.count(1, 3)
         last = bench.clock.now() - SECOND
-        bench.plc.forgets_before = bench.clock.now() + SECOND
+        bench.plc.forgets_before = bench.clock.now() + SECOND // 2
         await bench.away(4, 9)
     (gap,) = bench.road.gaps
     assert (gap.start, gap.end) == (last - SECOND, bench.plc.forgets_before)
