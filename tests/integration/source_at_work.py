@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
@@ -62,3 +63,18 @@ def missing_steps(road: RecordingRoad, signal: str) -> list[tuple[int, int]]:
     """The source times between which a counter of the server jumped."""
     counts = [(s.source_time, float(s.value)) for s in road.of(signal) if s.quality == Quality.GOOD and s.value]
     return [(a[0], b[0]) for a, b in pairwise(counts) if b[1] != a[1] + 1.0]
+
+
+def settled_gaps(road: RecordingRoad) -> int:
+    """How many gaps were filled or recorded, of those that waited for the source's history."""
+    return sum(mark.startswith(b"gap-settled") for _, _, marks in road.calls for mark in marks)
+
+
+def lost_and_doubled(road: RecordingRoad, signals: Sequence[Signal]) -> tuple[int, int]:
+    """Counts that are missing between the first and the last of each counter, and counts that came more than once."""
+    lost = doubled = 0
+    for signal in signals:
+        seen = Counter(int(s.value or 0) for s in road.of(signal.path) if s.quality == Quality.GOOD)
+        lost += max(seen) - min(seen) + 1 - len(seen)
+        doubled += seen.total() - len(seen)
+    return lost, doubled

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +12,15 @@ from edged_connectors.south.opcua_history import SETTLE_SECONDS
 from tests.integration.cuttable_link import CuttableLink, cuttable_link
 from tests.integration.opcua_rig import ServerProcess, setup_of
 from tests.integration.recording_road import RecordingRoad
-from tests.integration.source_at_work import counters, fresh, good, missing_steps, running
+from tests.integration.source_at_work import (
+    counters,
+    fresh,
+    good,
+    lost_and_doubled,
+    missing_steps,
+    running,
+    settled_gaps,
+)
 
 COUNTERS = 20
 COUNTING = ("--counters", str(COUNTERS), "--period-seconds", "0.05")
@@ -40,7 +47,7 @@ class Cut:
 
     async def settle(self) -> None:
         """Waits for the end of the story: the history is read, or a gap is recorded."""
-        await self.road.until(lambda: any(mark.startswith(b"gap-settled") for _, _, m in self.road.calls for mark in m))
+        await self.road.until(lambda: settled_gaps(self.road) == 1)
 
 
 @asynccontextmanager
@@ -59,20 +66,10 @@ async def cut_source(folder: Path, *arguments: str, seconds: float = CUT_SECONDS
         await server.kill()
 
 
-def lost_and_doubled(road: RecordingRoad, signals: int) -> tuple[int, int]:
-    """Counts that are missing between the first and the last of each counter, and counts that came more than once."""
-    lost = doubled = 0
-    for signal in counters(signals):
-        seen = Counter(int(s.value or 0) for s in road.of(signal.path) if s.quality == Quality.GOOD)
-        lost += max(seen) - min(seen) + 1 - len(seen)
-        doubled += sum(seen.values()) - len(seen)
-    return lost, doubled
-
-
 async def test_a_cut_loses_nothing_and_leaves_no_gap_where_the_server_kept_everything(tmp_path: Path) -> None:
     async with cut_source(tmp_path, "--history", str(COUNTERS), "--history-page", "17") as cut:
         await cut.settle()
-        assert lost_and_doubled(cut.road, COUNTERS) == (0, 0)
+        assert lost_and_doubled(cut.road, counters(COUNTERS)) == (0, 0)
         assert not cut.road.gaps
         assert len(cut.road.restored) > COUNTERS * CUT_SECONDS * 10
         assert {s.quality for s in cut.road.restored} == {Quality.GOOD}
@@ -84,7 +81,7 @@ async def test_a_history_that_dropped_the_beginning_leaves_a_gap_to_where_it_beg
     async with cut_source(tmp_path, *kept, seconds=SETTLE_SECONDS + 0.5) as cut:
         await cut.settle()
         (gap,) = cut.road.gaps
-        lost, doubled = lost_and_doubled(cut.road, COUNTERS)
+        lost, doubled = lost_and_doubled(cut.road, counters(COUNTERS))
         assert lost > 0
         assert doubled == 0
         first = min(s.source_time for s in cut.road.restored)
@@ -96,6 +93,6 @@ async def test_one_signal_without_history_keeps_the_gap_and_the_others_are_fille
         await cut.settle()
         (gap,) = cut.road.gaps
         assert gap.reason == "source_lost"
-        assert lost_and_doubled(cut.road, COUNTERS - 1) == (0, 0)
+        assert lost_and_doubled(cut.road, counters(COUNTERS - 1)) == (0, 0)
         ((before, after),) = missing_steps(cut.road, counters(COUNTERS)[-1].path)
         assert gap.start <= before < after <= gap.end

@@ -12,10 +12,20 @@ from bench import nodejs
 from edged.clock import SystemClock
 from edged.types import Command, Quality
 from edged_connectors.south.opcua_connector import OpcUaConnector
-from edged_connectors.south.opcua_limits import Service, limits_of
+from edged_connectors.south.opcua_limits import OperationLimits, Service, limits_of
+from edged_connectors.south.opcua_memory import LimitsFile
+from tests.integration.cuttable_link import cuttable_link
 from tests.integration.opcua_rig import ServerProcess, setup_of, signal_of
 from tests.integration.recording_road import RecordingRoad
-from tests.integration.source_at_work import counters, fresh, good, missing_steps, running
+from tests.integration.source_at_work import (
+    counters,
+    fresh,
+    good,
+    lost_and_doubled,
+    missing_steps,
+    running,
+    settled_gaps,
+)
 
 RETURN_SECONDS = 5.0
 LIMIT = 7
@@ -30,12 +40,17 @@ class NodeServer(ServerProcess):
         return [str(nodejs.program()), str(nodejs.PEERS / "node_opcua_server.js"), str(self.port), *arguments]
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[NodeServer]:
-    """A counting server with small limits that it does not tell."""
+@pytest.fixture(autouse=True)
+def installed() -> None:
+    """Without Node.js and its packages there is nothing to test against."""
     lacking = nodejs.missing("node-opcua")
     if lacking:
         pytest.skip(f"{lacking} is not installed")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[NodeServer]:
+    """A counting server with small limits that it does not tell."""
     process = NodeServer("--limit", str(LIMIT), "--hide-limits")
     await process.start()
     yield process
@@ -48,6 +63,9 @@ async def test_every_count_arrives_and_the_limit_is_learned(server: NodeServer, 
         await road.until(lambda: good(road) > 600)
         assert runner.status().accepted == 20
     assert limits_of(server.endpoint).of(Service.MONITOR) <= LIMIT
+    again = OperationLimits()
+    await LimitsFile(tmp_path, "plc", server.endpoint).load(again)
+    assert again.of(Service.MONITOR) <= LIMIT
     assert not road.gaps
     for signal in counters(20):
         assert not missing_steps(road, signal.path)
@@ -79,6 +97,29 @@ async def test_data_flows_again_after_a_stall_beyond_the_silence(server: NodeSer
         await road.until(lambda: len(road.samples) > before + 1000)
         assert runner.online
         await road.until(lambda: bool(road.gaps))
+
+
+async def test_a_cut_connection_is_filled_from_the_history(tmp_path: Path) -> None:
+    process = NodeServer("--history", "2000")
+    await process.start()
+    road = RecordingRoad()
+    try:
+        async with cuttable_link(process.port) as link:
+            setup = setup_of(f"opc.tcp://127.0.0.1:{link.port}/", counters(20), tmp_path)
+            async with running(setup, road):
+                await road.until(lambda: good(road) > 200)
+                link.broken = True
+                link.cut()
+                await asyncio.sleep(1.0)
+                link.broken = False
+                await road.until(lambda: settled_gaps(road) == 1)
+                before = len(road.samples)
+                await road.until(lambda: len(road.samples) > before + 100)
+    finally:
+        await process.kill()
+    assert road.restored
+    assert not road.gaps
+    assert lost_and_doubled(road, counters(20)) == (0, 0)
 
 
 async def test_a_set_point_is_written_in_the_type_of_the_node(server: NodeServer, tmp_path: Path) -> None:

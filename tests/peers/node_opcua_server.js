@@ -1,5 +1,5 @@
 // A node-opcua server for tests and drills:
-// node node_opcua_server.js PORT [--counters N] [--period-seconds S] [--limit N] [--hide-limits] [--journal FILE --path PREFIX]
+// node node_opcua_server.js PORT [--counters N] [--period-seconds S] [--limit N] [--hide-limits] [--history N] [--journal FILE --path PREFIX]
 // Same tree as tests/integration/opcua_server.py: counters c0.. and a writable setpoint in namespace urn:edged:test.
 // Source times are whole milliseconds, rising per signal. The journal names the counters PREFIX/c0.. and is written, in the
 // format of edged_sim.journal, before a client can see the values.
@@ -51,6 +51,10 @@ async function main() {
   for (let i = 0; i < option("--counters", 20); i++) {
     const node = { componentOf: folder, browseName: `c${i}`, nodeId: `s=c${i}`, dataType: DataType.Double };
     counters.push(namespace.addVariable(node));
+  }
+  const kept = option("--history", 0);
+  if (kept > 0) {
+    for (const counter of counters) server.engine.addressSpace.installHistoricalDataNode(counter, { maxOnlineValues: kept });
   }
   let setpoint = 0;
   namespace.addVariable({
