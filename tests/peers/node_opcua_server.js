@@ -74,7 +74,7 @@ async function main() {
   if (process.argv.includes("--hide-limits")) {
     for (const name of ["MaxMonitoredItemsPerCall", "MaxNodesPerRead", "MaxNodesPerWrite"]) {
       const node = server.engine.addressSpace.rootFolder.objects.server.serverCapabilities.operationLimits[name[0].toLowerCase() + name.slice(1)];
-      node.setValueFromSource({ dataType: DataType.UInt32, value: 0 });
+      node.bindVariable({ get: () => new Variant({ dataType: DataType.UInt32, value: 0 }) }, true);
     }
   }
   const append = openJournal();
