@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from asyncua import ua
 from asyncua.ua.uaerrors import BadHistoryOperationUnsupported, BadSessionClosed
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edged.clock import VirtualClock
 from edged.errors import SourceLost
@@ -131,6 +133,30 @@ async def test_pages_of_any_size_bring_every_value_once(page: int) -> None:
     found = await read(server)
     assert found.times() == seconds(11, 19)
     assert not found.holes
+
+
+@given(
+    st.dictionaries(st.sampled_from(["a", "b", "c"]), st.sets(st.integers(0, 40)), min_size=1),
+    st.integers(1, 15),
+    st.integers(1, 3),
+    st.integers(-1, 30),
+)
+async def test_whatever_is_kept_is_read_once_and_the_rest_is_a_hole(
+    kept: dict[str, set[int]], page: int, most_points: int, started: int
+) -> None:
+    server = Server({name: [BEGIN + number * SECOND for number in sorted(numbers)] for name, numbers in kept.items()})
+    server.page, server.most_points, server.started = page, most_points, BEGIN + started * SECOND
+    found = await read(server, *(Span(name, AFTER, UNTIL) for name in kept))
+    for name, times in server.kept.items():
+        inside = [time for time in times if AFTER < time < UNTIL]
+        assert sorted(set(found.times(name))) == inside
+        holes = [(hole.after, hole.until) for hole in found.holes if hole.signal == name]
+        assert all(AFTER <= after < until <= UNTIL for after, until in holes)
+        assert not any(after < time < until for time in inside for after, until in holes)
+        if not times or times[0] > AFTER:
+            assert (AFTER, min([*inside, UNTIL])) in holes
+        if AFTER < server.started < UNTIL:
+            assert any(after < server.started <= until for after, until in holes)
 
 
 async def test_a_server_that_cuts_at_the_number_asked_for_without_a_point_is_asked_on() -> None:
