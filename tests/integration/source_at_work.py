@@ -12,7 +12,7 @@ from itertools import pairwise
 from edged.clock import SystemClock
 from edged.metrics import Metrics
 from edged.registry import SourceSetup
-from edged.types import Quality, Signal
+from edged.types import Quality, Sample, Signal
 from edged_connectors.south.opcua import KIND
 from edged_connectors.south.runner import SourceRunner
 from tests.integration.opcua_rig import signal_of
@@ -70,11 +70,11 @@ def settled_gaps(road: RecordingRoad) -> int:
     return sum(mark.startswith(b"gap-settled") for _, _, marks in road.calls for mark in marks)
 
 
-def lost_and_doubled(road: RecordingRoad, signals: Sequence[Signal]) -> tuple[int, int]:
+def lost_and_doubled(samples: Sequence[Sample], signals: Sequence[Signal]) -> tuple[int, int]:
     """Counts that are missing between the first and the last of each counter, and counts that came more than once."""
     lost = doubled = 0
     for signal in signals:
-        seen = Counter(int(s.value or 0) for s in road.of(signal.path) if s.quality == Quality.GOOD)
+        seen = Counter(int(s.value or 0) for s in samples if s.signal == signal.path and s.quality == Quality.GOOD)
         lost += max(seen) - min(seen) + 1 - len(seen)
         doubled += seen.total() - len(seen)
     return lost, doubled

@@ -119,7 +119,7 @@ async def test_a_cut_connection_is_filled_from_the_history(tmp_path: Path) -> No
         await process.kill()
     assert road.restored
     assert not road.gaps
-    assert lost_and_doubled(road, counters(20)) == (0, 0)
+    assert lost_and_doubled(road.samples, counters(20)) == (0, 0)
 
 
 async def test_a_set_point_is_written_in_the_type_of_the_node(server: NodeServer, tmp_path: Path) -> None:
