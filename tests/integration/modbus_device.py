@@ -1,9 +1,10 @@
-"""A Modbus TCP device as a process of its own (pymodbus server): counts its answered reads and keeps a journal.
+"""A Modbus device as a process of its own (pymodbus server): counts its answered reads and keeps a journal.
 
-python modbus_device.py PORT JOURNAL
+python modbus_device.py PORT JOURNAL [SERIAL_PORT]
 
-Unit 1. Input registers 0..9 (uint32 scan counter at 0), 20..29, 40; holding 100..119 (scan counter at 100), writable;
-coils 0..9, writable; discrete inputs 0..9. Everything else is an illegal address; holding 119 answers with exception 4.
+It serves TCP and, where a serial port is given, the same units there as RTU. Units 1 and 2, each with input registers
+0..9 (uint32 scan counter at 0), 20..29, 40; holding 100..119 (scan counter at 100), writable; coils 0..9, writable;
+discrete inputs 0..9. Everything else is an illegal address; holding 119 answers with exception 4.
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ import sys
 from pathlib import Path
 
 from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 BROKEN_REGISTER = 119
 COUNTERS = {4: 0, 3: 100}
 READS = frozenset({1, 2, 3, 4})
+UNITS = (1, 2)
 
 
 class Device:
-    """Its scan counters and its journal."""
+    """A unit's scan counters and its journal."""
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, unit: int, journal: Path) -> None:
+        self._unit = unit
         self._scans = dict.fromkeys(COUNTERS, 0)
         self._journal = journal.open("a", buffering=1)
 
@@ -46,15 +49,15 @@ class Device:
             self._scans[function_code] += 1
             scan = self._scans[function_code]
             registers[counter - first : counter - first + 2] = [scan >> 16, scan & 0xFFFF]
-        entry = {"function": function_code, "address": address, "count": count, "written": values}
+        entry = {"unit": self._unit, "function": function_code, "address": address, "count": count, "written": values}
         if function_code in COUNTERS:
             entry["scan"] = self._scans[function_code]
         self._journal.write(json.dumps(entry) + "\n")
         return None
 
 
-def device(journal: Path) -> SimDevice:
-    """Unit 1 with its four tables."""
+def device(unit: int, journal: Path) -> SimDevice:
+    """A unit with its four tables."""
     inputs = [
         SimData(0, values=[0, 0, 0x42F6, 0xE979, 0xE979, 0x42F6, 1234, 64302, 7, 8], datatype=DataType.REGISTERS),
         SimData(20, values=list(range(20, 30)), datatype=DataType.REGISTERS),
@@ -63,12 +66,18 @@ def device(journal: Path) -> SimDevice:
     holding = [SimData(100, values=[0] * 20, datatype=DataType.REGISTERS)]
     coils = [SimData(0, values=[True, False, True, True] + [False] * 12, datatype=DataType.BITS)]
     discrete = [SimData(0, values=[False, True] * 8, datatype=DataType.BITS)]
-    return SimDevice(1, simdata=(coils, discrete, holding, inputs), action=Device(journal).act)
+    return SimDevice(unit, simdata=(coils, discrete, holding, inputs), action=Device(unit, journal).act)
 
 
 async def main() -> None:
-    server = ModbusTcpServer(device(Path(sys.argv[2])), address=("127.0.0.1", int(sys.argv[1])))
-    await server.serve_forever()
+    units = [device(unit, Path(sys.argv[2])) for unit in UNITS]
+    server = ModbusTcpServer(units, address=("127.0.0.1", int(sys.argv[1])))
+    async with asyncio.TaskGroup() as group:
+        if len(sys.argv) > 3:
+            line = ModbusSerialServer(units, port=sys.argv[3])
+            line.context = server.context
+            group.create_task(line.serve_forever())
+        group.create_task(server.serve_forever())
 
 
 if __name__ == "__main__":

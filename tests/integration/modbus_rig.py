@@ -19,15 +19,16 @@ SCRIPT = Path(__file__).with_name("modbus_device.py")
 
 @dataclass
 class DeviceProcess:
-    """The device's process, its port and its journal."""
+    """The device's process, its ports and its journal."""
 
     port: int
     journal_file: Path
+    serial: str = ""
     process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, str(SCRIPT), str(self.port), str(self.journal_file)
+            sys.executable, str(SCRIPT), str(self.port), str(self.journal_file), *filter(None, [self.serial])
         )
         await wait_until_listening(self.port)
 
@@ -45,9 +46,9 @@ class DeviceProcess:
 
 
 @contextlib.asynccontextmanager
-async def running_device(folder: Path) -> AsyncIterator[DeviceProcess]:
-    """A device that listens; it is gone afterwards."""
-    device = DeviceProcess(free_port(), folder / "journal.jsonl")
+async def running_device(folder: Path, serial: str = "") -> AsyncIterator[DeviceProcess]:
+    """A device that listens, also at a serial port if one is given; it is gone afterwards."""
+    device = DeviceProcess(free_port(), folder / "journal.jsonl", serial)
     await device.start()
     try:
         yield device

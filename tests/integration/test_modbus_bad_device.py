@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edged.errors import SourceLost
-from edged_connectors.south.modbus_link import ModbusRefusal, TcpLink
+from edged_connectors.south.modbus_link import TcpLink
+from edged_connectors.south.modbus_requests import ModbusRefusal
 from edged_connectors.south.modbus_types import Table
 
 TIMEOUT_SECONDS = 0.2

@@ -47,7 +47,8 @@ EVERYTHING = (SCAN, PLAIN, SWAPPED, TENTHS, NEGATIVE, SET_SCAN, SET_POINT, COUNT
 
 
 def connector(port: int, bindings: Iterable[Binding], **options: Any) -> ModbusConnector:
-    settings = ModbusOptions.model_validate({"host": "127.0.0.1", "port": port, "period_milliseconds": 20, **options})
+    place = {} if "serial" in options else {"host": "127.0.0.1", "port": port}
+    settings = ModbusOptions.model_validate({**place, "period_milliseconds": 20, **options})
     setup = SourceSetup("device", settings, tuple(bindings), SystemClock(), SEAL, Path())
     built = KIND.build(setup)
     assert isinstance(built, ModbusConnector)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from edged.errors import WriteFailed
+from edged.errors import SourceUnreachable, WriteFailed
 from edged.types import ValueType
-from tests.integration.brokers import free_port, wait_until_listening
+from edged_connectors.south.modbus import ModbusConnector
+from tests.integration.brokers import READY_SECONDS, free_port, wait_until_listening
+from tests.integration.serial_cable import serial_cable
 from tests.integration.test_modbus_connector import bind, command, connected, connector
 
 SOURCE = Path(__file__).with_name("libmodbus_device.c")
@@ -48,10 +51,16 @@ def program(tmp_path: Path) -> Path:
 async def peer(program: Path) -> AsyncIterator[int]:
     """The port of a running device."""
     port = free_port()
-    process = await asyncio.create_subprocess_exec(str(program), str(port))
-    try:
+    async with running(program, str(port)):
         await wait_until_listening(port)
         yield port
+
+
+@contextlib.asynccontextmanager
+async def running(program: Path, place: str) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(str(program), place)
+    try:
+        yield
     finally:
         process.kill()
         await process.wait()
@@ -59,12 +68,28 @@ async def peer(program: Path) -> AsyncIterator[int]:
 
 async def test_values_writes_and_refusals(peer: int) -> None:
     async with connected(connector(peer, FIELDS)) as built:
-        first = {sample.signal: sample.value for sample in (await built.read()).samples}
-        await built.write(command("line/set_point", 123.456))
-        await built.write(command("line/coil", 0))
-        with pytest.raises(WriteFailed, match="modbus exception 2"):
-            await built.write(command("line/beyond", 1))
-        after = {s.signal: s.value for s in (await built.poll(["line/set_point", "line/coil"])).samples}
+        await check(built)
+
+
+async def test_the_same_over_a_serial_line(program: Path, tmp_path: Path) -> None:
+    with serial_cable(tmp_path) as cable:
+        async with running(program, cable.device_path), asyncio.timeout(READY_SECONDS):
+            while True:
+                built = connector(0, FIELDS, serial={"path": str(cable.path), "parity": "none"})
+                with contextlib.suppress(SourceUnreachable):
+                    async with connected(built):
+                        await check(built)
+                        return
+                await built.close()
+
+
+async def check(built: ModbusConnector) -> None:
+    first = {sample.signal: sample.value for sample in (await built.read()).samples}
+    await built.write(command("line/set_point", 123.456))
+    await built.write(command("line/coil", 0))
+    with pytest.raises(WriteFailed, match="modbus exception 2"):
+        await built.write(command("line/beyond", 1))
+    after = {s.signal: s.value for s in (await built.poll(["line/set_point", "line/coil"])).samples}
     assert {path: first[f"line/{path}"] for path in ("abcd", "cdab", "badc", "dcba")} == dict.fromkeys(
         ("abcd", "cdab", "badc", "dcba"), 123.45600128173828
     )

@@ -1,4 +1,4 @@
-"""Modbus TCP devices: registers and coils read in blocks on a steady schedule, and written under the gate's seal."""
+"""Modbus devices, TCP or RTU: blocks are read on a steady schedule, values written under the gate's seal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 from pydantic import Field as Option
 
 from edged.clock import Clock
@@ -18,10 +18,13 @@ from edged.registry import Binding, ConnectorKind, SourceSetup
 from edged.settings import Seconds, Section
 from edged.types import Command, Sample, Signal
 from edged_connectors.south.modbus_blocks import MAX_REGISTERS, plan, split
-from edged_connectors.south.modbus_link import ILLEGAL_DATA_ADDRESS, Link, ModbusRefusal, TcpLink
+from edged_connectors.south.modbus_link import TcpLink
 from edged_connectors.south.modbus_parts import Group, Part
 from edged_connectors.south.modbus_report import Reports
+from edged_connectors.south.modbus_requests import ILLEGAL_DATA_ADDRESS, Link, ModbusRefusal
+from edged_connectors.south.modbus_rtu import RtuLink
 from edged_connectors.south.modbus_schedule import Due
+from edged_connectors.south.modbus_serial import SerialPort
 from edged_connectors.south.modbus_types import (
     BIT_TABLES,
     Field,
@@ -35,6 +38,7 @@ LIFE_SECONDS = 2.0
 """A reading comes at least so often, empty when nothing is due, for as long as the connection stands."""
 RETRY_SECONDS = 60.0
 """How often a signal whose address the device denies is tried again, on its own."""
+LAST_SERIAL_UNIT = 247
 UNDECIDED_EXCEPTIONS = frozenset({5, 11})
 """The device is still working on it, or the gateway heard nothing from it: the write may yet be applied."""
 
@@ -49,10 +53,11 @@ class RegisterWrites(StrEnum):
 
 
 class ModbusOptions(Section):
-    """One Modbus TCP device. There are no retries within a connection: edged builds a new one instead."""
+    """One Modbus device, at a TCP `host` or as a unit of a `serial` line (RTU)."""
 
-    host: str
+    host: str | None = None
     port: Annotated[int, Option(gt=0, le=65535)] = 502
+    serial: SerialPort | None = None
     device_id: Annotated[int, Option(ge=0, le=255, description="unit identifier")] = 1
     period_milliseconds: Annotated[int, Option(ge=1)] = 1000
     timeout_seconds: Annotated[float, Option(gt=0, le=1.0, description="for one request")] = 1.0
@@ -61,6 +66,16 @@ class ModbusOptions(Section):
     word_order: WordOrder = Option(default=WordOrder.ABCD, description="where an address names none")
     heartbeat_seconds: Seconds = Option(default=60.0, description="signals with a deadband are reported so often")
     register_writes: RegisterWrites = RegisterWrites.MULTIPLE
+
+    @model_validator(mode="after")
+    def _one_transport(self) -> ModbusOptions:
+        if (self.host is None) == (self.serial is None):
+            raise ValueError("name exactly one of host and serial")
+        if self.serial is not None and "port" in self.model_fields_set:
+            raise ValueError("port belongs to host; a serial port is named by serial.path")
+        if self.serial is not None and not 1 <= self.device_id <= LAST_SERIAL_UNIT:
+            raise ValueError(f"device_id on a serial line is 1 to {LAST_SERIAL_UNIT}, got {self.device_id}")
+        return self
 
 
 class ModbusConnector:
@@ -268,7 +283,14 @@ def build(setup: SourceSetup) -> Connector:
     ]
     if faults:
         raise ConfigError(faults)
-    return ModbusConnector(setup, TcpLink(options.host, options.port, options.device_id, options.timeout_seconds))
+    return ModbusConnector(setup, _link(options, setup.clock))
+
+
+def _link(options: ModbusOptions, clock: Clock) -> Link:
+    if options.serial is not None:
+        return RtuLink(options.serial, options.device_id, options.timeout_seconds, clock)
+    assert options.host is not None
+    return TcpLink(options.host, options.port, options.device_id, options.timeout_seconds)
 
 
 KIND = ConnectorKind("modbus", ModbusOptions, ModbusAddress, build, misfit=misfit)

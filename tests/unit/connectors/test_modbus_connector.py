@@ -16,7 +16,7 @@ from edged.registry import Binding, SourceSetup
 from edged.supervise import start_task
 from edged.types import Command, Quality, Sample, Seal, Signal, ValueType
 from edged_connectors.south.modbus import KIND, RETRY_SECONDS, ModbusConnector, ModbusOptions
-from edged_connectors.south.modbus_link import ModbusRefusal
+from edged_connectors.south.modbus_requests import ModbusRefusal
 from edged_connectors.south.modbus_types import ModbusAddress, Table
 
 SEAL = Seal()
