@@ -104,10 +104,14 @@ class Connection:
 
     async def publish(self, topic: str, payload: bytes, qos: int) -> None:
         """QoS 0: written to the socket; QoS 1: acknowledged on this connection. Raises SourceLost."""
+        task = asyncio.current_task()
+        cancels = task.cancelling() if task is not None else 0
         try:
             await self._opened().publish(topic, payload, qos)
         except aiomqtt.MqttError as fault:
             raise self._lost(fault) from fault
+        if task is not None and task.cancelling() > cancels:
+            raise asyncio.CancelledError  # aiomqtt's wait takes an answer that comes with the cancellation for the end
 
     async def messages(self) -> AsyncIterator[aiomqtt.Message]:
         """What arrives. Raises SourceLost when the connection breaks off."""
