@@ -32,7 +32,8 @@ class Reading(NamedTuple):
     """What one `read` brought; empty, it is a sign of life. `receipt` goes back to `acknowledge` after the commit.
 
     `marks` identify the messages in it and are committed in the same transaction; a reading with marks carries
-    samples or events, never both (docs/adr/0003-mqtt-redelivery.md). `rejected` messages could not be used.
+    samples or events, never both (docs/adr/0003-mqtt-redelivery.md). `rejected` messages could not be used. `past` are
+    samples that the source itself tells late: they are kept, and nobody acts on them.
     """
 
     samples: Sequence[Sample] = ()
@@ -41,6 +42,7 @@ class Reading(NamedTuple):
     events: Sequence[Event] = ()
     marks: Sequence[bytes] = ()
     rejected: int = 0
+    past: Sequence[Sample] = ()
 
 
 class Connector(Protocol):

@@ -17,7 +17,8 @@ from edged.ports import MARKS_KEPT
 from edged.registry import Binding, SourceSetup
 from edged.settings import BrokerSettings
 from edged.types import Event, QualityResult, Sample, Seal, Signal, ValueType
-from edged_connectors.south.mqtt import KIND, MqttAddress, MqttOptions, ResultOptions
+from edged_connectors.south.mqtt import KIND
+from edged_connectors.south.mqtt_options import MqttAddress, MqttOptions, ResultOptions
 from edged_connectors.south.runner import SourceRunner
 
 COMMIT_SECONDS = 0.03

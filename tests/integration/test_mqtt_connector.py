@@ -17,7 +17,8 @@ from edged.errors import SourceLost, SourceUnreachable
 from edged.ports import Reading
 from edged.registry import Binding, SourceSetup
 from edged.types import Quality, QualityResult, Sample, Seal, Signal, ValueType
-from edged_connectors.south.mqtt import KIND, MqttAddress, MqttConnector, MqttOptions
+from edged_connectors.south.mqtt import KIND, MqttConnector
+from edged_connectors.south.mqtt_options import MqttAddress, MqttOptions
 from tests.integration.brokers import MosquittoBroker, free_port, mosquitto_broker
 
 pytestmark = pytest.mark.mosquitto

@@ -14,7 +14,8 @@ from edged.ports import Connector
 from edged.registry import Binding, SourceSetup
 from edged.settings import BrokerSettings
 from edged.types import Seal, Signal
-from edged_connectors.south.mqtt import KIND, MqttAddress, MqttOptions, Protocol
+from edged_connectors.south.mqtt import KIND
+from edged_connectors.south.mqtt_options import MqttAddress, MqttOptions, Protocol
 from tests.integration.brokers import MosquittoBroker, mosquitto_broker
 from tests.integration.connector_contract import ConnectorContract
 

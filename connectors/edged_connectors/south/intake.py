@@ -86,6 +86,9 @@ class Intake:
         commit = None
         if reading.rejected:
             self._meters.rejected(reading.rejected)
+        if reading.past:
+            self._meters.received(len(reading.past), reading.past[-1])
+            commit = self._road.restore(self._name, reading.past, () if reading.samples else reading.marks)
         if reading.samples:
             commit = self._take_samples(reading.samples, reading.marks)
         self.keep(reading.gaps)

@@ -4,97 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Annotated
 
 import aiomqtt
-from pydantic import BaseModel, field_validator
-from pydantic import Field as Option
+from pydantic import BaseModel
 
 from edged.errors import SourceLost
 from edged.log import get_logger
 from edged.ports import MARKS_KEPT, Connection, Connector, Reading, SignalStatus
 from edged.registry import ConnectorKind, SourceSetup
-from edged.settings import BrokerSettings, Section
 from edged.types import Event, Gap, Sample, Signal
-from edged_connectors.south.mqtt_messages import Decoded, Decoder, Message, ResultTarget, Target
-from edged_connectors.south.mqtt_payload import JsonPath, check_filter, matches
+from edged_connectors.south.mqtt_edge_node import Heard
+from edged_connectors.south.mqtt_messages import SAMPLES_MARK, Decoded, Decoder, Message, Target, mark
+from edged_connectors.south.mqtt_options import MqttAddress, MqttOptions, Protocol
+from edged_connectors.south.mqtt_payload import JsonPath, matches
 from edged_connectors.south.mqtt_session import MqttSession, SessionOptions
+from edged_connectors.south.mqtt_sparkplug import SparkplugIngest, rebirth_request
 
 LIFE_SECONDS = 1.0
 """A reading comes at least so often, empty on a quiet broker; paho's keep-alive finds out a dead one."""
 OVERFLOW = "mqtt_overflow"
-SESSION_FOR_EVER = 0xFFFFFFFF
 
 log = get_logger("mqtt")
-
-
-class Protocol(StrEnum):
-    """Versions of MQTT."""
-
-    V5 = "5"
-    V311 = "3.1.1"
-
-
-class ResultOptions(Section):
-    """Messages that each say of one inspected unit whether it passed: they become quality results."""
-
-    topic: str
-    unit_path: str = "$.unit_id"
-    passed_path: str = "$.passed"
-    defect_path: str | None = Option(default="$.defect_type", description="type of the defect, if any")
-
-    _topic = field_validator("topic")(check_filter)
-
-    @field_validator("unit_path", "passed_path", "defect_path")
-    @classmethod
-    def _paths(cls, text: str | None) -> str | None:
-        if text is not None:
-            JsonPath.parse(text)
-        return text
-
-    def target(self) -> ResultTarget:
-        """The same, ready for use."""
-        defect = None if self.defect_path is None else JsonPath.parse(self.defect_path)
-        return ResultTarget(self.topic, JsonPath.parse(self.unit_path), JsonPath.parse(self.passed_path), defect)
-
-
-class MqttOptions(Section):
-    """One broker. For lossless ingest it must keep sessions: persistence true, max_queued_messages 0."""
-
-    broker: BrokerSettings = BrokerSettings()
-    protocol: Protocol = Protocol.V5
-    client_id: Annotated[str, Option(min_length=1, description="fixed, and of this daemon alone")]
-    session_expiry_seconds: Annotated[int, Option(ge=1, le=SESSION_FOR_EVER)] = 7 * 86_400
-    receive_maximum: Annotated[int, Option(ge=1, le=MARKS_KEPT // 2)] = 1000
-    keep_alive_seconds: Annotated[int, Option(ge=1, le=3600)] = 5
-    connect_timeout_seconds: Annotated[float, Option(gt=0, le=60)] = 5.0
-    timestamp_path: str | None = Option(default=None, description="JSON path of an ISO 8601 or epoch time")
-    results: ResultOptions | None = None
-    max_payload_bytes: Annotated[int, Option(ge=1, le=268_435_455)] = 262_144
-
-    @field_validator("timestamp_path")
-    @classmethod
-    def _path(cls, text: str | None) -> str | None:
-        if text is not None:
-            JsonPath.parse(text)
-        return text
-
-
-class MqttAddress(Section):
-    """Where one signal is: a topic, with + and # if need be, and a path into its JSON; no path for plain values."""
-
-    topic: str
-    path: str = Option(default="", description="such as $.values.speed or $.zones[0]; empty: the payload is the value")
-
-    _topic = field_validator("topic")(check_filter)
-
-    @field_validator("path")
-    @classmethod
-    def _path(cls, text: str) -> str:
-        if text:
-            JsonPath.parse(text)
-        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +52,19 @@ class MqttConnector:
                 JsonPath.parse(binding.address.path) if binding.address.path else None,
             )
             for binding in setup.bindings
-            if isinstance(binding.address, MqttAddress)
+            if isinstance(binding.address, MqttAddress) and binding.address.topic is not None
         ]
+        points = [
+            point
+            for binding in setup.bindings
+            if isinstance(binding.address, MqttAddress) and (point := binding.address.point(binding.signal))
+        ]
+        self._sparkplug = SparkplugIngest(
+            setup.name,
+            points,
+            max_payload_bytes=options.max_payload_bytes,
+            interval=options.sparkplug.rebirth_interval_seconds,
+        )
         self._decoder = Decoder(
             setup.name,
             self._targets,
@@ -164,7 +105,12 @@ class MqttConnector:
         self._resumed = session.session_present
         filters = self._filters()
         refused = dict(zip(filters, await session.subscribe_all(filters), strict=True))
-        return Connection([self._status(target, refused) for target in self._targets], resumed=self._resumed)
+        for topic in self._sparkplug.first_commands(self._clock.monotonic()):
+            session.send(topic, rebirth_request(self._clock.now()))
+        statuses = [self._status(target.signal, target.filter, refused) for target in self._targets]
+        for point, wanted in self._sparkplug.points:
+            statuses.append(self._status(point.signal, wanted, refused))
+        return Connection(statuses, resumed=self._resumed and not self._sparkplug.points)
 
     async def read(self) -> Reading:
         """Everything that arrived; empty after a quiet second. Raises SourceLost."""
@@ -174,7 +120,11 @@ class MqttConnector:
         if self._session is None:
             raise SourceLost(f"{self._name} is not connected")
         messages = await self._session.arrival(LIFE_SECONDS)
-        return self._digest(self._session, messages) if messages else Reading()
+        reading = self._digest(self._session, messages) if messages else Reading()
+        for topic in self._sparkplug.commands(self._clock.monotonic()):
+            self._session.send(topic, rebirth_request(self._clock.now()))
+        overdue = self._sparkplug.overdue(self._clock.monotonic(), self._clock.now())
+        return reading._replace(samples=[*reading.samples, *overdue]) if overdue and not reading.events else reading
 
     def acknowledge(self, receipt: object) -> None:
         """Acknowledges at the broker, if the receipt is of the connection that stands."""
@@ -189,23 +139,32 @@ class MqttConnector:
 
     def _filters(self) -> list[str]:
         """What to subscribe to; a filter that another one covers would bring its messages twice."""
-        wanted = {target.filter for target in self._targets}
+        wanted = {target.filter for target in self._targets} | set(self._sparkplug.filters)
         if self._options.results is not None:
             wanted.add(self._options.results.topic)
         return sorted(one for one in wanted if not any(other != one and matches(other, one) for other in wanted))
 
-    def _status(self, target: Target, refused: dict[str, str]) -> SignalStatus:
-        reason = next((why for one, why in refused.items() if matches(one, target.filter)), "")
-        return SignalStatus(target.signal, not reason, reason)
+    def _status(self, signal: str, wanted: str, refused: dict[str, str]) -> SignalStatus:
+        reason = next((why for one, why in refused.items() if matches(one, wanted)), "")
+        return SignalStatus(signal, not reason, reason)
 
     def _digest(self, session: MqttSession, messages: Sequence[Message]) -> Reading:
         """One reading with the samples; when there are results too, they and the receipt follow in the next one."""
         before = self.rejected
         samples: list[Sample] = []
+        past: list[Sample] = []
+        gaps: list[Gap] = []
         events: list[Event] = []
         sample_marks: list[bytes] = []
         event_marks: list[bytes] = []
         for message in messages:
+            if self._sparkplug.hears(message.topic):
+                heard, known_by = self._hear(message)
+                samples += heard.samples
+                past += heard.past
+                gaps += heard.gaps
+                sample_marks += known_by
+                continue
             decoded = self._decode(message)
             if decoded.samples and self._is_new(message, decoded.sample_mark, timed=decoded.timed):
                 samples += decoded.samples
@@ -215,30 +174,42 @@ class MqttConnector:
                 event_marks.append(decoded.result_mark)
         mids = tuple(message.mid for message in messages if message.qos)
         receipt = Receipt(session, mids) if mids else None
-        gaps = self._overflow(session)
+        gaps += self._overflow(session)
         rejected = self.rejected - before
         if not events:
-            return Reading(samples, gaps, receipt, (), sample_marks, rejected)
+            return Reading(samples, gaps, receipt, (), sample_marks, rejected, past)
         last = Reading((), (), receipt, events, event_marks)
-        if not samples and not gaps and not rejected:
+        if not samples and not past and not gaps and not rejected:
             return last
         self._next = last
-        return Reading(samples, gaps, None, (), sample_marks, rejected)
+        return Reading(samples, gaps, None, (), sample_marks, rejected, past)
+
+    def _hear(self, message: Message) -> tuple[Heard, list[bytes]]:
+        """What a Sparkplug message said, and its mark when it may be delivered again."""
+        own = mark(SAMPLES_MARK, message, timed=False)
+        if message.qos and not self._is_new(message, own, timed=False):
+            return Heard(), []
+        heard = self._sparkplug.take(message, self._clock.monotonic())
+        self._note_fault(message.topic, heard.fault)
+        return heard, [own] if message.qos and (heard.samples or heard.past) else []
 
     def _decode(self, message: Message) -> Decoded:
-        """Counts what could not be used; says so when it begins and when it is over."""
         if message.retain and self._resumed and self._options.protocol is Protocol.V311:
             return Decoded()
         decoded = self._decoder.decode(message)
-        if decoded.fault:
-            self.rejected += 1
-            if message.topic not in self._rejected_topics and len(self._rejected_topics) < MARKS_KEPT:
-                self._rejected_topics.add(message.topic)
-                log.warning("payload_rejected", source=self._name, topic=message.topic, fault=decoded.fault)
-        elif message.topic in self._rejected_topics:
-            self._rejected_topics.discard(message.topic)
-            log.info("payload_accepted", source=self._name, topic=message.topic)
+        self._note_fault(message.topic, decoded.fault)
         return decoded
+
+    def _note_fault(self, topic: str, fault: str) -> None:
+        """Counts what could not be used; says so when it begins and when it is over."""
+        if fault:
+            self.rejected += 1
+            if topic not in self._rejected_topics and len(self._rejected_topics) < MARKS_KEPT:
+                self._rejected_topics.add(topic)
+                log.warning("payload_rejected", source=self._name, topic=topic, fault=fault)
+        elif topic in self._rejected_topics:
+            self._rejected_topics.discard(topic)
+            log.info("payload_accepted", source=self._name, topic=topic)
 
     def _is_new(self, message: Message, mark: bytes, *, timed: bool) -> bool:
         """False for what is known already: any copy of a message with a time, else what the broker delivers again."""

@@ -120,6 +120,11 @@ class MqttSession(aiomqtt.Client):
             raise SourceUnreachable(f"{self._place()}: {fault}") from fault
         return [f"subscription refused: {code}" if _code(code) >= FAILED_FROM else "" for code in codes]
 
+    def send(self, topic: str, payload: bytes) -> None:
+        """Publishes with QoS 0, without waiting, if the connection still stands."""
+        if not self._disconnected.done():
+            self._client.publish(topic, payload)
+
     async def arrival(self, seconds: float) -> list[Message]:
         """What arrived since the last call; waits for it for a while. Raises SourceLost when all is taken."""
         if not self._inbox and not self._disconnected.done():
