@@ -30,7 +30,10 @@ class _Log(NamedTuple):
 
 
 def last_commit_frame(log_file: Path) -> int:
-    """The number of the last frame that claims to end a transaction; 1 when not even the header can be trusted."""
+    """The number of the last frame that claims to end a transaction; 1 when not even the header can be trusted.
+
+    A frame that the file does not hold whole was being written when the process ended: it ended nothing.
+    """
     if not log_file.exists():
         return 0
     with log_file.open("rb") as file:
@@ -40,7 +43,8 @@ def last_commit_frame(log_file: Path) -> int:
         if not log.whole:
             return 1
         number = last = 0
-        while len(frame := file.read(_FRAME.size)) == _FRAME.size:
+        whole_frames = (log_file.stat().st_size - _HEADER.size) // (_FRAME.size + log.page_bytes)
+        while number < whole_frames and len(frame := file.read(_FRAME.size)) == _FRAME.size:
             number += 1
             _, pages_after, *salts, _, _ = _FRAME.unpack(frame)
             if pages_after and tuple(salts) == log.salts:
