@@ -36,7 +36,13 @@ def search(name: str, seconds: int) -> None:
     crashes.mkdir(parents=True, exist_ok=True)
     for seed in target.seeds:
         (corpus / sha1(seed, usedforsecurity=False).hexdigest()).write_bytes(seed)
-    options = [f"-max_total_time={seconds}", f"-max_len={LONGEST_BYTES}", f"-artifact_prefix={crashes}/", "-timeout=10"]
+    options = [
+        f"-max_total_time={seconds}",
+        f"-max_len={LONGEST_BYTES}",
+        f"-artifact_prefix={crashes}/",
+        "-timeout=10",
+        "-len_control=10",
+    ]
     atheris.Setup([sys.argv[0], str(corpus), *options, "-print_final_stats=1"], target.check)
     atheris.Fuzz()
 

@@ -30,6 +30,8 @@ MARK = "machine"
 """The reason of the events that the model records; the outbox records others of its own."""
 LANES = tuple(Lane)
 WAL_HEADER_BYTES = 32
+LONG_EXAMPLES = 2000
+LONG_SECONDS = 3600
 T = TypeVar("T")
 sinks = st.sampled_from(SINKS)
 lanes = st.sampled_from(LANES)
@@ -333,7 +335,13 @@ class Machine(RuleBasedStateMachine):
             assert self.promised[lane] <= self.delivered(name, lane) <= set(range(self.next))
 
 
-Machine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-TestMachine = pytest.mark.timeout(180)(Machine.TestCase)
+def searched(examples: int) -> type[Any]:
+    """The search as a test case of so many examples."""
+    chosen = settings(
+        max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    return type("Search", (Machine.TestCase,), {"settings": chosen})
+
+
+TestMachine = pytest.mark.timeout(180)(searched(60))
+TestMachineLong = pytest.mark.long(pytest.mark.timeout(LONG_SECONDS)(searched(LONG_EXAMPLES)))
