@@ -32,7 +32,7 @@ from tests.integration.serial_cable import SerialCable, serial_cable
 
 TIMEOUT_SECONDS = 0.1
 GOOD, WRONG = 4711, 666
-SCANS = 60
+SCANS = 40
 REQUEST_BYTES = 8
 
 Respond = Callable[[bytes], list[tuple[float, bytes]]]

@@ -9,8 +9,10 @@ from typing import NamedTuple, TypeAlias
 
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest
 
+from edged_connectors.north.check_capture import Captured
 from edged_connectors.south.modbus_frame import judge
 from edged_connectors.south.mqtt_messages import Message
+from tests.unit.connectors.sparkplug_mutants import REBIRTH_REQUEST
 from tests.unit.fuzz import test_fuzz_files as files
 from tests.unit.fuzz import test_fuzz_mqtt as mqtt
 from tests.unit.fuzz import test_fuzz_sparkplug as sparkplug
@@ -63,6 +65,19 @@ def hear_sparkplug(data: bytes) -> None:
     ingest.hear_anything([*ingest.clean[: data[0] if data else 0], *messages(data[1:], SPARKPLUG_TOPICS)])
 
 
+def judge_sparkplug(data: bytes) -> None:
+    heard = [
+        Captured(one.received, one.topic, one.payload, one.qos, one.retain)
+        for one in messages(data[1:], SPARKPLUG_TOPICS)
+    ]
+    sparkplug.judge_anything([*sparkplug.CLEAN[: data[0] if data else 0], *heard], bool(data[:1] > b"\x7f"))
+
+
+def obey_sparkplug(data: bytes) -> None:
+    for message in messages(data, sparkplug.COMMAND_TOPICS):
+        sparkplug.command_anything(message.topic, message.payload, message.retain)
+
+
 def in_folder(check: Callable[[Path, bytes], object]) -> Check:
     """A check of a file, in a folder of its own."""
 
@@ -78,10 +93,13 @@ MQTT_SEEDS = [
     for topic in ("lehr/1", "plain/x", "unit")
     for document in mqtt.DOCUMENTS
 ]
+REBIRTH = REBIRTH_REQUEST.SerializeToString()
 SPOKEN = [(SPARKPLUG_TOPICS.index(message.topic), 0, message.payload) for message in ingest.clean]
 
 TARGETS = {
     "sparkplug": Target(sparkplug.parse_anything, [message.payload for message in ingest.clean]),
+    "sparkplug_rules": Target(judge_sparkplug, [b"\0" + session(SPOKEN), b"\xff"]),
+    "sparkplug_commands": Target(obey_sparkplug, [session([(0, 0, REBIRTH), (1, 0, REBIRTH)])]),
     "sparkplug_ingest": Target(hear_sparkplug, [b"\0" + session(SPOKEN), b"\xff", b"\x04" + session(SPOKEN[4:])]),
     "mqtt": Target(hear_mqtt, MQTT_SEEDS),
     "modbus_frame": Target(lambda data: judge(data, ASKED), [b"\x01\x03\x04\0\1\0\2\x2a\x32", b"\x01\x83\x02\xc0\xf1"]),

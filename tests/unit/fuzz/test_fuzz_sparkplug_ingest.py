@@ -60,4 +60,4 @@ def hear_anything(stream: Sequence[Message]) -> None:
 streams = st.tuples(st.integers(0, len(clean)), st.lists(messages, max_size=20)).map(
     lambda session: clean[: session[0]] + session[1]
 )
-test_ingest, test_ingest_long = tiers(hear_anything, stream=streams)
+test_ingest, test_ingest_long = tiers(hear_anything, short=60, stream=streams)
