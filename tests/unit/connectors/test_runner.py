@@ -460,6 +460,20 @@ async def test_events_are_recorded_with_their_marks_before_the_receipt(plant: Pl
         assert plant.device.acknowledged == ["r"]
 
 
+async def test_samples_of_the_past_keep_their_time_and_are_acknowledged_after_the_commit(plant: Plant) -> None:
+    async with plant.running():
+        plant.road.holding = True
+        old = sample(A, 1.0, plant.clock.now() - round(2 * SKEW_LIMIT_SECONDS * 1e9), plant.clock.now())
+        plant.device.send(Reading(past=(old,), receipt="r", marks=(b"m",)))
+        await plant.clock.advance(0)
+        assert plant.device.acknowledged == []
+        plant.road.commit()
+        await plant.clock.advance(0)
+    assert plant.device.acknowledged == ["r"]
+    assert plant.road.restored == [old]
+    assert ("fake", 1, (b"m",)) in plant.road.calls
+
+
 async def test_samples_are_published_with_their_marks(plant: Plant) -> None:
     async with plant.running():
         plant.device.send(Reading((sample(A, 1.0, plant.clock.now()),), marks=(b"x",)))
