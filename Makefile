@@ -3,6 +3,7 @@
 # make test    everything CI runs
 # make check   format, lint, types, layers, unit tests
 # make bench   every benchmark          make drills  every outage drill
+# make fuzz    searches for inputs that break the decoders, for a long time
 # make fmt     formats the code         make lock    renews the hashed lock files
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -16,7 +17,7 @@ export EDGED_DATA := $(abspath ../shared/data)
 endif
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check bench drills fmt lock clean system-packages
+.PHONY: setup demo test check bench drills fuzz fmt lock clean system-packages
 
 setup: $(STAMP)
 
@@ -51,6 +52,10 @@ bench: system-packages
 
 drills: system-packages
 	@$(BIN)/python -m bench drill all
+
+fuzz: setup
+	@$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: -r tests/long/requirements.txt
+	@$(BIN)/python -m tests.long.fuzz all
 
 fmt: setup
 	@$(BIN)/ruff format .

@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         "promtool": shutil.which("promtool"),
         "systemd-analyze": shutil.which("systemd-analyze"),
         "bubblewrap": shutil.which("bwrap"),
+        "libmodbus": _existing(Path("/usr/include/modbus")) if shutil.which("gcc") else None,
         "Node.js {}.{}".format(*nodejs.VERSION): nodejs.program(),
         "npm peers": _existing(nodejs.PEERS / "node_modules"),
         "root (for small file systems)": shutil.which("mount") if os.geteuid() == 0 else None,
