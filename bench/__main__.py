@@ -12,6 +12,7 @@ COMMANDS = {
     "check": ("bench.checker", "compares the plant's journals with the hub's rows"),
     "drill": ("bench.drill", "breaks one thing (or all, one after the other) and counts what was lost"),
     "throughput": ("bench.throughput", "CPU per value against the floor script, and source-to-hub latency"),
+    "peers": ("bench.peers", "edged beside ThingsBoard IoT Gateway, Node-RED and a script, while things break"),
     "ingest": ("bench.ingest", "rows/s and CPU per row of the hub's ingest against plain SQLite or COPY"),
     "query": ("bench.query", "p50 and p95 of the hub's read API over both stores"),
     "memory": ("bench.memory", "memory slope over time"),
