@@ -13,6 +13,7 @@ from edged.ports import Announcer, Sink, StoredBatch
 from edged.settings import HubSettings
 from edged.types import BatchKey, Lane, SeqRange
 from edged_cloud_sync.client import HubBusy, HubClient, PostTooLarge, check_address
+from edged_cloud_sync.pace import BacklogPace
 from edged_cloud_sync.wire import BATCH_OVERHEAD_BYTES, MAX_BODY_BYTES, MAX_OFFERS, Answer, Envelope, WireBatch
 
 BATCHES_PER_TAKE = 1000
@@ -51,6 +52,9 @@ class Uplink:
         self._sink = sink
         self._clock = clock
         check_address(settings)
+        most = min(settings.backlog_batches_per_post, BATCHES_PER_TAKE)
+        self._pace = BacklogPace(most, settings.process_period_seconds)
+        self._carried = 0
         self._posts = 0
         self._batches = 0
         self._refused = 0
@@ -69,7 +73,9 @@ class Uplink:
         """Delivers until cancelled. Raises AccessRefused when our identity is refused, HubUnavailable on any fault."""
         try:
             async with HubClient(self._settings, self._node) as client:
+                began = self._clock.monotonic()
                 await self._post(client, [])
+                self._pace.posted(0, self._clock.monotonic() - began)
                 self._sink.reopen()
                 self._set_connected(True)
                 log.info("hub_connected", url=self._settings.url)
@@ -102,6 +108,7 @@ class Uplink:
         while True:
             now = self._clock.monotonic()
             taken: list[StoredBatch] = []
+            self._carried = 0
             if now >= next_events:
                 taken = await self._take(Lane.EVENTS, POST_BYTES // 2)
                 if taken:
@@ -112,6 +119,7 @@ class Uplink:
                 next_process = now + self._settings.process_period_seconds
             if taken or now >= heard + HEARTBEAT_SECONDS:
                 await self._send(client, taken)
+                self._pace.posted(self._carried, self._clock.monotonic() - now)
                 heard = now
                 self._depth.set(self._backlog())
             else:
@@ -126,12 +134,13 @@ class Uplink:
             await self._sink.wait(max(0.0, next_process - now))
 
     async def _take(self, lane: Lane, budget: int) -> list[StoredBatch]:
-        """Live batches first, then backlog up to its own limit, within `budget` bytes."""
+        """Live batches first, then as much backlog as its pace allows, within `budget` bytes."""
         taken = list(await self._sink.take(lane, live=True, max_batches=BATCHES_PER_TAKE, max_bytes=budget))
         rest = budget - _size(taken)
         if rest > 0:
-            limit = min(self._settings.backlog_batches_per_post, BATCHES_PER_TAKE)
-            taken += await self._sink.take(lane, live=False, max_batches=limit, max_bytes=rest)
+            waited = await self._sink.take(lane, live=False, max_batches=self._pace.batches, max_bytes=rest)
+            self._carried += len(waited)
+            taken += waited
         return taken
 
     async def _send(self, client: HubClient, batches: Sequence[StoredBatch]) -> None:

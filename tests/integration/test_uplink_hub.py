@@ -15,9 +15,12 @@ from edged.errors import AccessRefused, HubUnavailable
 from edged.supervise import Supervisor
 from edged.types import Lane, QualityResult, SeqRange
 from edged_cloud_sync.memory import MemorySink
+from edged_cloud_sync.pace import FIRST_BATCHES, GROWTH, POST_SHARE
 from edged_cloud_sync.uplink import Uplink
 from edged_cloud_sync.wire import INGEST_PATH, MAX_BODY_BYTES, Answer, Envelope, decode_envelope, encode_answer
 from tests.integration.hub_rig import RunningHub, free_port, hub_process, running_hub, samples, until, uplink
+
+SECONDS_PER_BATCH = 0.002
 
 Respond = Callable[[Envelope], Awaitable[web.Response]]
 
@@ -293,6 +296,26 @@ async def test_a_live_batch_does_not_wait_for_the_backlog(secret_file: Path) -> 
     assert posts[0] == []
     assert posts[1] == [1, 2]
     assert posts[2] == [7, 3, 4]
+
+
+async def test_a_hub_that_takes_long_gets_less_backlog_at_a_time(secret_file: Path) -> None:
+    """So that a new value never waits long behind a POST."""
+    posts: list[int] = []
+
+    async def respond(envelope: Envelope) -> web.Response:
+        posts.append(len(envelope.batches))
+        await asyncio.sleep(SECONDS_PER_BATCH * len(envelope.batches))
+        return accept(envelope)
+
+    sink = MemorySink()
+    for number in range(300):
+        sink.add_samples(samples(number))
+    async with strange_hub(respond) as url:
+        link = uplink(url, secret_file, sink, process_period_seconds=0.1)
+        async with delivering(link):
+            await until("the confirmation", lambda: empty(sink))
+    assert posts[:2] == [0, FIRST_BATCHES]
+    assert max(posts[2:]) <= POST_SHARE * 0.1 / SECONDS_PER_BATCH * GROWTH
 
 
 async def test_ranges_that_nobody_has_any_more_are_told(hub: RunningHub, secret: Path) -> None:
