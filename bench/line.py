@@ -45,6 +45,10 @@ class LineStack(Stack):
         self.operators = folder / "operators.json"
         self.engineers = folder / "engineers.pub"
         self.ready = folder / "plant.json"
+        self.database: Path | None = None
+        """A file with the DSN of the hub's PostgreSQL; its own SQLite file when there is none."""
+        self.overrides: dict[str, str] = {}
+        """Set in the daemon's environment in place of what stands here."""
         self.mqtt_port = free_port()
         self.hub_port = free_port()
         self.http_port = free_port()
@@ -68,7 +72,7 @@ class LineStack(Stack):
 
     def start_hub(self, *, core: int | None = None) -> Process:
         """The hub, and on the first start the edge's identity."""
-        arguments = [program("edged-hub"), "run", "--data", str(self.hub_data), "--port", str(self.hub_port)]
+        arguments = [program("edged-hub"), "run", *self._hub_place(), "--port", str(self.hub_port)]
         hub = self.start("hub", arguments, core=core)
         wait_until("the hub", lambda: fetch(f"{self.hub_url}/readyz") is not None, hub)
         if not self.secret.exists():
@@ -77,15 +81,17 @@ class LineStack(Stack):
 
     def enroll(self) -> None:
         """Gives the edge its secret."""
-        arguments = [program("edged-hub"), "enroll", self.node, "--data", str(self.hub_data), "--out", str(self.secret)]
+        arguments = [program("edged-hub"), "enroll", self.node, *self._hub_place(), "--out", str(self.secret)]
         subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
 
-    def start_plant(self, scenario: Path, *, restart_seconds: float = 10.0, core: int | None = None) -> Process:
-        """The simulated line behind its three faces."""
+    def start_plant(
+        self, scenario: Path, *options: str, restart_seconds: float = 10.0, core: int | None = None
+    ) -> Process:
+        """The simulated line behind its three faces; further options of `edged-sim run`."""
         ports = ["--opcua-port", self.opcua_port, "--modbus-port", self.modbus_port, "--mqtt-port", self.mqtt_port]
         arguments = [program("edged-sim"), "run", "--scenario", scenario, *ports, "--journal", self.journal]
         arguments += ["--ready-file", self.ready, "--restart-seconds", restart_seconds]
-        arguments += ["--mqtt-protocol", self.environment()["EDGED_MQTT_PROTOCOL"]]
+        arguments += ["--mqtt-protocol", self.environment()["EDGED_MQTT_PROTOCOL"], *options]
         plant = self.start("plant", [str(word) for word in arguments], core=core)
         wait_until("the simulated plant", self.ready.exists, plant)
         return plant
@@ -112,6 +118,7 @@ class LineStack(Stack):
             "EDGED_MQTT_PROTOCOL": "5" if self.real_broker else "3.1.1",
             "EDGED_OPCUA_PORT": str(self.opcua_port),
             "EDGED_MODBUS_PORT": str(self.modbus_port),
+            **self.overrides,
         }
 
     def status(self) -> dict[str, Any] | None:
@@ -141,6 +148,10 @@ class LineStack(Stack):
         """Stops everything that is left and gives the folder free."""
         super().stop()
         self._lock.close()
+
+    def _hub_place(self) -> list[str]:
+        database = [] if self.database is None else ["--database-file", str(self.database)]
+        return ["--data", str(self.hub_data), *database]
 
     def _all_sources_live(self) -> bool:
         status = self.status()

@@ -22,22 +22,24 @@ def missing() -> str | None:
     return nodejs.missing("node-opcua")
 
 
-def start_server(line: LineStack) -> Process:
-    """The server; its journal is read by the checker like that of any face."""
+def start_server(
+    line: LineStack, counters: int = COUNTERS, period_seconds: float = PERIOD_SECONDS, *options: str
+) -> Process:
+    """The server; its journal is read by the checker like that of any face. Its options stand in its script."""
     line.journal.mkdir(parents=True, exist_ok=True)
     path = nodejs.program()
     assert path is not None, "missing() says what to install"
     arguments = [path, str(nodejs.PEERS / "node_opcua_server.js"), str(line.opcua_port)]
-    arguments += ["--counters", str(COUNTERS), "--period-seconds", str(PERIOD_SECONDS)]
+    arguments += ["--counters", str(counters), "--period-seconds", str(period_seconds), *options]
     arguments += ["--journal", str(line.journal / f"{SERVER}.jsonl"), "--path", f"{line.node}/{SOURCE}"]
     server = line.start(SERVER, arguments)
     wait_until("node-opcua", lambda: listens(line.opcua_port), server)
     return server
 
 
-def write_config(line: LineStack) -> Path:
+def write_config(line: LineStack, counters: int = COUNTERS, primary_host: str | None = None) -> Path:
     """The line's configuration: the counters, the hub and Sparkplug."""
-    names = [f"c{i}" for i in range(COUNTERS)]
+    names = [f"c{i}" for i in range(counters)]
     signals = [{"name": f"{SOURCE}/{name}", "address": {"node": f"nsu=urn:edged:test;s={name}"}} for name in names]
     options = {
         "endpoint": f"opc.tcp://127.0.0.1:{line.opcua_port}/",
@@ -50,7 +52,7 @@ def write_config(line: LineStack) -> Path:
         "data_directory": str(line.edge_data),
         "http": {"port": line.http_port},
         "hub": {"url": line.hub_url, "secret": {"file": str(line.secret)}},
-        "sparkplug": {"brokers": [{"port": line.mqtt_port}]},
+        "sparkplug": {"brokers": [{"port": line.mqtt_port}], "primary_host": primary_host},
         "sources": {SOURCE: {"kind": "opcua", "options": options, "signals": signals}},
     }
     path = line.folder / f"{SERVER}.yaml"

@@ -63,6 +63,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """The same as a table of a Markdown page."""
+    cells = [list(columns), ["---"] * len(columns), *([_cell(value) for value in row] for row in rows)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The value below which `share` (0..1) of the values lie; NaN for none."""
     if not values:

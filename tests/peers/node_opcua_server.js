@@ -1,5 +1,6 @@
 // A node-opcua server for tests and drills:
-// node node_opcua_server.js PORT [--counters N] [--period-seconds S] [--limit N] [--hide-limits] [--history N] [--journal FILE --path PREFIX]
+// node node_opcua_server.js PORT [--counters N] [--period-seconds S] [--limit N] [--hide-limits] [--history N]
+//   [--foreign-namespaces N] [--journal FILE --path PREFIX]
 // Same tree as tests/integration/opcua_server.py: counters c0.. and a writable setpoint in namespace urn:edged:test.
 // Source times are whole milliseconds, rising per signal. The journal names the counters PREFIX/c0.. and is written, in the
 // format of edged_sim.journal, before a client can see the values.
@@ -45,6 +46,7 @@ async function main() {
     },
   });
   await server.initialize();
+  for (let i = 0; i < option("--foreign-namespaces", 0); i++) server.engine.addressSpace.registerNamespace(`urn:foreign:${i}`);
   const namespace = server.engine.addressSpace.registerNamespace("urn:edged:test");
   const folder = namespace.addFolder("ObjectsFolder", { browseName: "Counters" });
   const counters = [];

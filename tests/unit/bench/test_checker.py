@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.checker import ANSWER_MILLISECONDS, Findings, check
+from bench.checker import Findings, check
+from bench.judge import ANSWER_MILLISECONDS, START_MILLISECONDS, Window
 
 START = 1_800_000_000_000
 TICKS = 100
@@ -84,18 +85,24 @@ def clean_rows() -> Rows:
     return rows
 
 
+WHOLE = Window(START, START + TICKS * TICK, 0)
 UNITS = [f"u{i}" for i in range(0, TICKS, 10)]
 
 
 @pytest.fixture
 def judge(tmp_path: Path, journal: Path, project: Path) -> Callable[..., Findings]:
-    def run(rows: Rows, gaps: list[tuple[str, int, int]] | None = None, units: list[str] | None = None) -> Findings:
+    def run(
+        rows: Rows,
+        gaps: list[tuple[str, int, int]] | None = None,
+        units: list[str] | None = None,
+        window: Window | None = None,
+    ) -> Findings:
         schema = "".join(
             path.read_text(encoding="utf-8") for path in sorted((project / "hub/edged_hub/sql").glob("schema_*.sql"))
         )
         hub = Hub(tmp_path / "hub.db", schema)
         hub.fill(rows, gaps or [], units if units is not None else UNITS)
-        return check(journal, hub.path, "line_a")
+        return check(journal, hub.path, "line_a", window)
 
     return run
 
@@ -198,3 +205,48 @@ def test_a_row_without_value_neither_hides_nor_doubles_nor_replaces_one(
     assert (found.lost, found.duplicated, found.invented) == (0, 0, 0)
     (tmp_path / "hub.db").unlink()
     assert judge([*without(signal, 40, offset), silent]).lost == 1
+
+
+def test_a_signal_that_came_late_does_not_hide_what_was_offered_before(judge: Callable[..., Findings]) -> None:
+    late = 50
+    rows = [row for row in clean_rows() if row[0] != PRESSURE or row[1] >= START + late * TICK]
+    assert judge(rows).faces["opcua"].lost == late - START_MILLISECONDS // TICK
+
+
+def test_the_last_second_is_judged_after_a_clean_stop(judge: Callable[..., Findings], tmp_path: Path) -> None:
+    rows = without(TEMPERATURE, TICKS - 5)
+    assert judge(rows).lost == 0
+    (tmp_path / "hub.db").unlink()
+    assert judge(rows, window=WHOLE).lost == 1
+
+
+@pytest.mark.parametrize(("signals", "face"), [((TEMPERATURE, PRESSURE), "opcua"), ((ZONE,), "mqtt")])
+def test_a_face_that_fell_silent_has_a_small_judged_share(
+    judge: Callable[..., Findings], signals: tuple[str, ...], face: str
+) -> None:
+    rows = [row for row in clean_rows() if row[0] not in signals or row[1] < START + TICK * TICKS // 2]
+    found = judge(rows, window=WHOLE)
+    assert found.faces[face].judged_share < 0.5
+    assert found.faces["modbus"].judged_share > 0.95
+
+
+def test_what_was_received_since_the_last_start_is_counted(judge: Callable[..., Findings]) -> None:
+    found = judge(clean_rows(), window=Window(START, START + TICKS * TICK, START + TICKS * TICK // 2))
+    assert found.faces["opcua"].received == TICKS
+
+
+def test_a_coil_that_falls_silent_is_lost_to_the_end(judge: Callable[..., Findings]) -> None:
+    rows = [row for row in clean_rows() if row[0] != RUNNING or row[1] < START + 50 * TICK]
+    assert judge(rows).faces["modbus"].lost >= 35
+
+
+def test_a_gap_around_held_values_of_a_coil_covers_no_other_loss(judge: Callable[..., Findings]) -> None:
+    gap = ("forming", START + 20 * TICK, START + 30 * TICK)
+    assert judge(without(RUNNING, 40, 4), [gap]).lost == 1
+
+
+def test_answers_to_two_reads_at_once_belong_to_both(judge: Callable[..., Findings]) -> None:
+    """The answer to the read of tick 40 came after the read of tick 41 had been answered too."""
+    rows = [*without(RUNNING, 40, 4), (RUNNING, START + 41 * TICK + 3, 1.0)]
+    found = judge(sorted(rows, key=lambda row: row[1]))
+    assert (found.lost, found.duplicated) == (0, 0)
