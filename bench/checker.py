@@ -25,6 +25,8 @@ LATE_SECONDS = 5.0
 RESTATED = "unchanged"
 """Reason of a value that a new connection brought and that was known before."""
 FACE_SOURCES = {"opcua": "furnace", "modbus": "forming", "mqtt": "cold_end"}
+NOTICE = "outbox_damaged"
+"""Reason of a Gap that begins before anything an outbox may hold; what is known to be missing is told beside it."""
 POSTGRES = "postgresql://"
 
 ROW = "n.signal, r.source_time, r.value_number, r.value_text, {committed}, r.quality, r.reason, r.receive_time"
@@ -92,9 +94,11 @@ def check(journal: Path, hub: Path | str, node: str, window: Window | None = Non
     """Compares everything up to now with the hub's file or PostgreSQL DSN; may run while the line runs.
 
     After a clean stop a window tells when the daemon had data, was told to stop and was last started: then it is judged
-    to the end, and how much of what was offered inside the window was judged is counted.
+    to the end, how much of what was offered inside the window was judged is counted, and a Gap that only says that
+    something may be missing covers nothing.
     """
-    found = Findings(rows=read_rows(hub, node), gaps=read_gaps(hub, node))
+    gaps_told = [gap for gap in read_gaps(hub, node) if window is None or gap.reason != NOTICE]
+    found = Findings(rows=read_rows(hub, node), gaps=gaps_told)
     for path in sorted(journal.glob("*.jsonl")):
         face = path.stem
         gaps = [gap for gap in found.gaps if gap.source in (FACE_SOURCES.get(face, gap.source), "outbox")]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from bench.checker import NANOSECONDS_PER_MILLISECOND, read_rows
+from bench.checker import read_rows
 from bench.contestant import COUNTERS, GATEWAY, PUBLISHING_MILLISECONDS, Value, counter_number
+from bench.judge import NANOSECONDS_PER_MILLISECOND
 from bench.line import LineStack
 from bench.peer_source import NAMESPACE
 from bench.processes import Process, program

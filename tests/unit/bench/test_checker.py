@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.checker import Findings, check
+from bench.checker import NOTICE, Findings, check
 from bench.judge import ANSWER_MILLISECONDS, START_MILLISECONDS, Window
 
 START = 1_800_000_000_000
@@ -36,7 +36,7 @@ class Hub:
             "INSERT INTO streams (stream_id, node, stream, lane) VALUES (1, 'line_a', 's', 'process')"
         )
 
-    def fill(self, rows: Rows, gaps: list[tuple[str, int, int]], units: list[str]) -> None:
+    def fill(self, rows: Rows, gaps: list[tuple[str, int, int]], units: list[str], reason: str = "offline") -> None:
         execute = self._connection.execute
         execute("INSERT INTO batches VALUES (1, 1, 1, ?, 0, ?, ?, 0, ?)", (len(rows), START, START, START * 1_000_000))
         names = sorted({signal for signal, _, _ in rows})
@@ -48,8 +48,8 @@ class Hub:
                 (names.index(signal), time * 1_000_000, row, value, 192 * (value is not None), time * 1_000_000),
             )
         for row, (source, start, end) in enumerate(gaps):
-            values = (row, source, start * 1_000_000, end * 1_000_000)
-            execute("INSERT INTO gap_rows VALUES (1, ?, ?, ?, ?, 'offline', '', '', 0, 0, NULL)", values)
+            values = (row, source, start * 1_000_000, end * 1_000_000, reason)
+            execute("INSERT INTO gap_rows VALUES (1, ?, ?, ?, ?, ?, '', '', 0, 0, NULL)", values)
         for row, unit in enumerate(units):
             body = json.dumps({"unit_identity": unit})
             execute("INSERT INTO event_rows VALUES (1, ?, 'QualityResult', 0, '', ?)", (row, body))
@@ -96,12 +96,13 @@ def judge(tmp_path: Path, journal: Path, project: Path) -> Callable[..., Finding
         gaps: list[tuple[str, int, int]] | None = None,
         units: list[str] | None = None,
         window: Window | None = None,
+        reason: str = "offline",
     ) -> Findings:
         schema = "".join(
             path.read_text(encoding="utf-8") for path in sorted((project / "hub/edged_hub/sql").glob("schema_*.sql"))
         )
         hub = Hub(tmp_path / "hub.db", schema)
-        hub.fill(rows, gaps or [], units if units is not None else UNITS)
+        hub.fill(rows, gaps or [], units if units is not None else UNITS, reason)
         return check(journal, hub.path, "line_a", window)
 
     return run
@@ -250,3 +251,11 @@ def test_answers_to_two_reads_at_once_belong_to_both(judge: Callable[..., Findin
     rows = [*without(RUNNING, 40, 4), (RUNNING, START + 41 * TICK + 3, 1.0)]
     found = judge(sorted(rows, key=lambda row: row[1]))
     assert (found.lost, found.duplicated) == (0, 0)
+
+
+@pytest.mark.parametrize(("reason", "lost"), [("offline", 0), (NOTICE, 1)])
+def test_a_gap_that_only_says_that_something_may_be_missing_covers_nothing(
+    judge: Callable[..., Findings], reason: str, lost: int
+) -> None:
+    found = judge(without(TEMPERATURE, 40), [("outbox", 0, START + TICKS * TICK)], window=WHOLE, reason=reason)
+    assert (found.lost, len(found.gaps)) == (lost, 1 - lost)
