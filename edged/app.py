@@ -100,7 +100,7 @@ class Daemon:
         self._away: dict[str, float] = {}
         self._received = metrics.counter("edged_samples_received_total", "Samples that connectors returned")
         self._tags = Tags()
-        self._bus = Bus(outbox)
+        self._bus = Bus(outbox, clock, metrics)
         self._alarms = Alarms(self._settings.alarms, config.full, clock, self._bus.record)
         self._bus.subscribe(self._tags.update)
         self._bus.subscribe(self._alarms.update)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
+from edged.clock import Clock
+from edged.metrics import PIPELINE_BUCKETS_SECONDS, Metrics
 from edged.ports import EventListener, Recorder, SampleListener
-from edged.types import Event, Sample
+from edged.types import NANOSECONDS_PER_SECOND, Event, Sample
 
 
 class DurableRecorder(Recorder, Protocol):
@@ -20,8 +22,14 @@ class DurableRecorder(Recorder, Protocol):
 class Bus:
     """Listeners are synchronous and quick; they run in the order of subscription, on the loop, before the commit."""
 
-    def __init__(self, outbox: DurableRecorder) -> None:
+    def __init__(self, outbox: DurableRecorder, clock: Clock, metrics: Metrics) -> None:
         self._outbox = outbox
+        self._clock = clock
+        self._pipeline = metrics.histogram(
+            "edged_pipeline_seconds",
+            "From the receipt of a list's first value until the outbox has the list, its commit apart",
+            buckets=PIPELINE_BUCKETS_SECONDS,
+        )
         self._sample_listeners: list[SampleListener] = []
         self._event_listeners: list[EventListener] = []
 
@@ -37,7 +45,11 @@ class Bus:
         """Done when the samples are durable, or their loss is recorded."""
         for listener in self._sample_listeners:
             listener(samples)
-        return self._outbox.append(source, samples, marks)
+        durable = self._outbox.append(source, samples, marks)
+        if samples:
+            taken = (self._clock.now() - samples[0].receive_time) / NANOSECONDS_PER_SECOND
+            self._pipeline.observe(max(0.0, taken))
+        return durable
 
     def restore(self, source: str, samples: Sequence[Sample], marks: Sequence[bytes] = ()) -> Awaitable[None]:
         """Done when the samples of the past are durable, or their loss is recorded; no listener gets them."""

@@ -54,6 +54,7 @@ class Meters:
         self.samples = metrics.counter("edged_outbox_samples_total", "Samples that became durable")
         self.dropped = metrics.counter("edged_outbox_dropped_samples_total", "Samples dropped while it was unwritable")
         self.commit_seconds = metrics.histogram("edged_outbox_commit_seconds", "Time of one commit on its thread")
+        self.wait_seconds = metrics.histogram("edged_outbox_wait_seconds", "From a group's first value to its commit")
         self.bytes = metrics.gauge("edged_outbox_bytes", "Bytes in use in the outbox file")
         self.degraded = metrics.gauge("edged_outbox_degraded", "1 while the outbox cannot be written")
         self.ring = metrics.gauge("edged_outbox_ring_samples", "Samples in memory that are not durable yet")

@@ -167,6 +167,8 @@ class Writer:
             group = self._queue.popleft()
             committed = await self._commit(group)
             if committed:
+                if group.opened is not None:
+                    self._meters.wait_seconds.observe(self._clock.monotonic() - group.opened)
                 group.keep()
             else:
                 self._queue.appendleft(group)

@@ -69,7 +69,9 @@ def test_a_parser_reads_what_happened(pages: Pages) -> None:
     assert set(received) == {"furnace", "forming", "cold_end"}
     assert min(received.values()) > 0
     assert edged["edged_outbox_samples"].samples[0].value > 0
-    assert edged["edged_outbox_commit_seconds"].type == "histogram"
+    for name in ("edged_pipeline_seconds", "edged_outbox_wait_seconds", "edged_outbox_commit_seconds"):
+        assert edged[name].type == "histogram"
+        assert max(sample.value for sample in edged[name].samples if sample.name.endswith("_count")) > 0, name
     assert any(sample.labels["source"] == "cold_end" for sample in edged["edged_source_faults"].samples)
     assert hub["edged_hub_samples"].samples[0].value > 0
     assert hub["edged_hub_batches"].type == "counter"

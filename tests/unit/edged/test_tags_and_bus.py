@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 
 from edged.bus import Bus
+from edged.clock import VirtualClock
+from edged.metrics import Metrics
 from edged.tags import Tags
 from edged.types import Event, Gap, Sample
 
@@ -44,7 +46,7 @@ def sample(value: float, receive_time: int) -> Sample:
 
 async def test_listeners_see_the_very_list_before_it_is_durable() -> None:
     recorder = MemoryRecorder()
-    bus, tags = Bus(recorder), Tags()
+    bus, tags = Bus(recorder, VirtualClock(), Metrics()), Tags()
     bus.subscribe(tags.update)
     batch = [sample(1.0, 10), sample(2.0, 20)]
     durable = bus.publish("furnace", batch)
@@ -59,7 +61,7 @@ async def test_listeners_see_the_very_list_before_it_is_durable() -> None:
 
 async def test_samples_of_the_past_become_durable_and_nobody_acts_on_them() -> None:
     recorder = MemoryRecorder()
-    bus, tags = Bus(recorder), Tags()
+    bus, tags = Bus(recorder, VirtualClock(), Metrics()), Tags()
     bus.subscribe(tags.update)
     bus.publish("furnace", [sample(2.0, 20)])
     await bus.restore("furnace", [sample(1.0, 30)])
@@ -69,9 +71,24 @@ async def test_samples_of_the_past_become_durable_and_nobody_acts_on_them() -> N
     assert recorder.samples[-1] == ("furnace", [sample(1.0, 30)])
 
 
+async def test_the_pipeline_time_of_a_list_is_told_by_its_first_value() -> None:
+    clock, metrics = VirtualClock(), Metrics()
+    bus = Bus(MemoryRecorder(), clock, metrics)
+    received = clock.now()
+    clock.tick(0.0015)
+    bus.subscribe(lambda _: clock.tick(0.002))
+    bus.publish("furnace", [sample(1.0, received), sample(2.0, received + 1_000_000)])
+    bus.publish("furnace", [])
+    bus.publish("furnace", [sample(3.0, clock.now() + 60_000_000_000)])
+    page = metrics.render().decode()
+    assert 'edged_pipeline_seconds_bucket{le="0.003"} 1.0' in page
+    assert 'edged_pipeline_seconds_bucket{le="0.004"} 2.0' in page
+    assert "edged_pipeline_seconds_sum 0.0035" in page
+
+
 async def test_events_reach_listeners_and_the_outbox() -> None:
     recorder = MemoryRecorder()
-    bus = Bus(recorder)
+    bus = Bus(recorder, VirtualClock(), Metrics())
     seen: list[Event] = []
     bus.subscribe_events(seen.extend)
     gap = Gap("furnace", 1, 2, "source offline")
