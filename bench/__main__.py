@@ -19,6 +19,7 @@ COMMANDS = {
     "picture": ("bench.picture", "runs the demo and draws its table as docs/pictures/demo.svg"),
     "control": ("bench.control", "MPC against PID behind the gate, on plants that neither was tuned on"),
     "environment": ("bench.environment", "says which real servers are here; fails in CI when one is missing"),
+    "gate": ("bench.gate", "CPU per value and p95 pipeline time, as ratios, against the stored baseline"),
     "all": ("bench.every", "every benchmark, one after the other"),
 }
 

@@ -45,7 +45,16 @@ def hub(path: Path, rows: Sequence[tuple[int, int, float | None]]) -> Path:
         ([(3, 10, 4.0), (3, 10, 9.0), (3, 10, 9.0)], 0, 0),
         ([(1, 10, 4.0), (1, 10, None), (1, 10, None)], 0, 0),
     ],
-    ids=["none", "complete", "lost", "twice", "each daemon begins where it begins", "another node", "no counter", "without a value"],
+    ids=[
+        "none",
+        "complete",
+        "lost",
+        "twice",
+        "each daemon begins where it begins",
+        "another node",
+        "no counter",
+        "without a value",
+    ],
 )
 def test_counters_show_what_is_lost_and_what_is_held_twice(
     tmp_path: Path, rows: Sequence[tuple[int, int, float | None]], lost: int, duplicated: int

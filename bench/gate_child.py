@@ -1,0 +1,85 @@
+"""One fresh process of the perf gate: pipeline and floor in turns, its figures as JSON. Can plant a slowdown."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.pipeline import Floor, Pipeline, notifications
+from bench.report import percentile
+from edged.outbox_types import RawBatch
+
+WARM_UP_TURNS = 2
+
+
+class SlowedPipeline(Pipeline):
+    """The same, each step of which takes so much longer."""
+
+    def __init__(self, folder: Path, share: float) -> None:
+        super().__init__(folder)
+        self._share = share
+
+    async def receive(self, body: bytes) -> None:
+        began = time.thread_time()
+        await super().receive(body)
+        self._burn(began)
+
+    def commit(self) -> Sequence[RawBatch]:
+        began = time.thread_time()
+        done = super().commit()
+        self._burn(began)
+        return done
+
+    def send(self, batches: Sequence[RawBatch]) -> None:
+        began = time.thread_time()
+        super().send(batches)
+        self._burn(began)
+
+    def _burn(self, began: float) -> None:
+        now = time.thread_time()
+        until = now + (now - began) * self._share
+        while time.thread_time() < until:
+            pass
+
+
+async def run(turns: int, slower: float) -> dict[str, object]:
+    """The ratio of each turn, and that of the two p95 over all turns."""
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        pipeline, floor = SlowedPipeline(place, slower) if slower else Pipeline(place), Floor(place)
+        await pipeline.start()
+        ratios: list[float] = []
+        lists: list[float] = []
+        calibrations: list[float] = []
+        for number in range(WARM_UP_TURNS + turns):
+            bodies = notifications(number)
+            if number == WARM_UP_TURNS:
+                gc.collect()
+                gc.freeze()
+            before = floor.run(bodies) if number % 2 else None
+            turn = await pipeline.run(bodies)
+            floor_seconds = before if before is not None else floor.run(bodies)
+            if number >= WARM_UP_TURNS:
+                ratios.append(turn.seconds / floor_seconds)
+                lists += turn.lists
+                calibrations += turn.calibrations
+        return {"cpu": ratios, "pipeline": percentile(lists, 0.95) / percentile(calibrations, 0.95)}
+
+
+def main() -> None:
+    """Prints one line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, required=True)
+    parser.add_argument("--slower", type=float, default=0.0, help="share by which every step is slowed down")
+    options = parser.parse_args()
+    print(json.dumps(asyncio.run(run(options.turns, options.slower))))
+
+
+if __name__ == "__main__":
+    main()
