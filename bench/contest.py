@@ -22,6 +22,8 @@ from bench.processes import Process, free_port, wait_until
 MEASURED_CORE = 0
 OTHER_CORE = 1
 WARM_UP_SECONDS = 5.0
+SOURCE_SECONDS = 180.0
+"""Ten thousand nodes take asyncua four seconds of a core of its own."""
 MICROSECONDS = 1e6
 
 
@@ -66,7 +68,7 @@ class Bench:
         command += ["--signals", str(self._load.signals), "--period-seconds", str(self._load.period_seconds)]
         command += ["--groups", str(self._load.groups), "--ready-file", str(ready), *arguments]
         source = self._line.start("source", command, core=OTHER_CORE)
-        wait_until("the source", ready.exists, source)
+        wait_until("the source", ready.exists, source, SOURCE_SECONDS)
         return source
 
     def start_daemon(self) -> Process:

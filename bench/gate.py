@@ -4,7 +4,7 @@ Several fresh processes run the daemon's pipeline and the floor in turns over th
 told over the floor's; the p95 of a list's time from its bytes to the outbox over that of a fixed piece of work done
 beside each list, both in CPU time of one thread, so that other load on the machine takes no part. The gate fails when
 a ratio is worse than the baseline by more than 10 % beyond noise: when the lower end of the 95 % interval of its
-median over the processes (bootstrap) lies above that.
+median over the processes (bootstrap) lies above that, and still does with as many processes more.
 """
 
 from __future__ import annotations
@@ -84,6 +84,18 @@ def judge(ratios: Ratios, baseline: Mapping[str, float], rng: random.Random) -> 
     ]
 
 
+def decide(
+    measured: Callable[[float], Ratios], slower: float, baseline: Mapping[str, float], rng: random.Random
+) -> list[Judgement]:
+    """The judgements of one run; what looks worse is measured again and judged with both."""
+    ratios = measured(slower)
+    judgements = judge(ratios, baseline, rng)
+    if all(one.ok for one in judgements):
+        return judgements
+    again = measured(slower)
+    return judge({name: [*values, *again[name]] for name, values in ratios.items()}, baseline, rng)
+
+
 def lower_end(values: Sequence[float], rng: random.Random) -> float:
     """Of the 90 % bootstrap interval of the median: what lies below it is improbable at one in twenty."""
     medians = [statistics.median(rng.choices(values, k=len(values))) for _ in range(RESAMPLES)]
@@ -109,7 +121,7 @@ def write_baseline(ratios: Ratios, path: Path = BASELINE) -> None:
 def gate(baseline: Mapping[str, float], slower: float = 0.0) -> Report:
     """One verdict."""
     report = Report("gate", ("ratio", "baseline", "now", "change %", "at least %", "verdict"))
-    for one in judge(measure(slower), baseline, random.Random(1)):
+    for one in decide(measure, slower, baseline, random.Random(1)):
         change, least = (one.change - 1) * 100.0, (one.low - 1) * 100.0
         verdict = "ok" if one.ok else "WORSE"
         report.rows.append((RATIOS[one.name], one.baseline, one.ratio, change, least, verdict))
@@ -124,7 +136,7 @@ def prove(runs: int, baseline: Mapping[str, float], measured: Callable[[float], 
     passed = caught = 0
     for number in range(1, runs + 1):
         for slower in (0.0, PLANTED_SHARE):
-            judgements = judge(measured(slower), baseline, random.Random(number))
+            judgements = decide(measured, slower, baseline, random.Random(number))
             ok = all(one.ok for one in judgements)
             passed += ok and not slower
             caught += bool(slower) and not ok
