@@ -57,7 +57,7 @@ class Line(NamedTuple):
 
 def main(arguments: Sequence[str]) -> int:
     """Runs every way at every size and prints the comparison."""
-    parser = argparse.ArgumentParser(prog="python -m bench ingest", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench hub-ingest", description=__doc__)
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--rows", type=int, default=300_000, help="rows in all (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=1000, help="rows per batch (default: %(default)s)")
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--signals", type=int, nargs="+", default=list(SIZES), help="default: %(default)s")
     given = parser.parse_args(arguments)
     options = Options(given.rows, given.batch, given.post, given.edges, given.rounds)
-    report = Report(f"ingest-{given.store}", ("signals", "way", "rows/s", "hub us/row", "db us/row", "bytes/row"))
+    report = Report(f"hub-ingest-{given.store}", ("signals", "way", "rows/s", "hub us/row", "db us/row", "bytes/row"))
     for signals in given.signals:
         lines = at_size(given.store, signals, options)
         report.rows += lines

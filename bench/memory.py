@@ -1,4 +1,4 @@
-"""Memory slope: USS of the daemon over time under load, by Theil-Sen over windows after a warm-up."""
+"""Memory of the daemon at three sizes, and its slope over the values: Theil-Sen over windows after a warm-up."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import time
 from collections.abc import Sequence
 from itertools import combinations
 
+from bench.contest import Bench, aside
 from bench.line import LineStack
+from bench.loads import SIZES, Load
 from bench.processes import PROJECT
 from bench.report import Bar, Report
-from bench.throughput import Bench, Load, aside
 
 FOLDER = PROJECT / "run" / "memory"
 VALUES_PER_BAR = 600_000
-LIMIT_MEGABYTES = 1.0
-SAMPLES_PER_WINDOW = 12
+SLOPE_LIMIT_MEGABYTES = 1.0
+SIZE_LIMIT_MEGABYTES = 150.0
+SAMPLES_PER_WINDOW = 6
+JUDGED_VALUES = 300_000
+"""A slope over fewer values is told and not judged: noise of 0.1 MB would count as a leak."""
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
@@ -24,39 +28,42 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return statistics.median((b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(points, 2) if b[0] != a[0])
 
 
-def run(load: Load, warm_up_seconds: float, windows: int, window_seconds: float) -> Report:
+def measure(report: Report, load: Load, warm_up_seconds: float, windows: int, window_seconds: float) -> None:
     """One point per window: values so far, and the median USS of the window in MB."""
-    report = Report("memory", ("window", "values", "USS MB"))
     points: list[tuple[float, float]] = []
     with aside(), LineStack(FOLDER) as line:
         bench = Bench(line, load, window_seconds)
         bench.start()
         daemon = bench.start_daemon()
-        print(f"memory: warming up for {warm_up_seconds:.0f} s", flush=True)
         time.sleep(warm_up_seconds)
-        for window in range(windows):
+        for _ in range(windows):
             held = []
             for _ in range(SAMPLES_PER_WINDOW):
                 time.sleep(window_seconds / SAMPLES_PER_WINDOW)
                 held.append(daemon.unshared_bytes() / 1e6)
-            values = bench.samples()
-            points.append((float(values), statistics.median(held)))
-            report.rows.append((window + 1, values, points[-1][1]))
-            print(f"memory: window {window + 1}/{windows}: {points[-1][1]:.1f} MB", flush=True)
+            points.append((float(bench.samples()), statistics.median(held)))
+    values, size = points[-1][0] - points[0][0], points[-1][1]
     per_bar = slope(points) * VALUES_PER_BAR
-    report.figures = {"megabytes_per_600000_values": per_bar, "uss_megabytes": points[-1][1]}
-    report.bars = [Bar("MB per 600,000 values", per_bar, LIMIT_MEGABYTES)]
-    return report
+    report.rows.append((load.signals, round(load.values_per_second), size, round(values), per_bar))
+    report.figures[str(load)] = {"uss_megabytes": round(size, 1), "megabytes_per_600000_values": round(per_bar, 3)}
+    report.bars.append(Bar(f"{load}: USS MB", size, SIZE_LIMIT_MEGABYTES))
+    if values >= JUDGED_VALUES:
+        report.bars.append(Bar(f"{load}: MB per {VALUES_PER_BAR:,} values", per_bar, SLOPE_LIMIT_MEGABYTES))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the measurement; exit status 1 when memory grows."""
+    """Runs every size; exit status 1 when memory grows or is too large."""
     parser = argparse.ArgumentParser(prog="python -m bench memory", description=__doc__)
-    parser.add_argument("--signals", type=int, default=300)
-    parser.add_argument("--period-seconds", type=float, default=0.1)
-    parser.add_argument("--warm-up-seconds", type=float, default=300.0)
-    parser.add_argument("--windows", type=int, default=10)
-    parser.add_argument("--window-seconds", type=float, default=60.0)
+    parser.add_argument("--signals", type=int, nargs="+", help="default: 100, 1,000 and 10,000")
+    parser.add_argument("--period-seconds", type=float, default=1.0, help="how often each signal changes")
+    parser.add_argument("--warm-up-seconds", type=float, default=30.0)
+    parser.add_argument("--windows", type=int, default=6)
+    parser.add_argument("--window-seconds", type=float, default=10.0)
     options = parser.parse_args(arguments)
-    load = Load(options.signals, options.period_seconds)
-    return run(load, options.warm_up_seconds, options.windows, options.window_seconds).show()
+    columns = ("signals", "values/s", "USS MB", "values in the windows", "MB per 600,000 values")
+    report = Report("memory", columns)
+    loads = [Load(count, options.period_seconds) for count in options.signals] if options.signals else SIZES
+    for load in loads:
+        print(f"memory: {load}", flush=True)
+        measure(report, load, options.warm_up_seconds, options.windows, options.window_seconds)
+    return report.show()
