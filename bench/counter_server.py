@@ -88,7 +88,7 @@ class CounterSubscription(InternalSubscription):  # type: ignore[misc] # asyncua
             await super().enqueue_datachange_event(mid, eventdata, maxsize)
 
     async def publish_results(self, requestdata: Any = None) -> bool:
-        """Counters first; the rest takes a publish request of its own."""
+        """Counters first; the rest takes a publish request of its own. True says that the one given is used up."""
         ticks = self.ticks.after(self._taken, max(1, ITEMS_PER_RESPONSE // max(1, *map(len, self._groups), 1)))
         if ticks and any(self._groups):
             requestdata = requestdata or self.pub_request_callback(self.data.SubscriptionId)
@@ -96,9 +96,9 @@ class CounterSubscription(InternalSubscription):  # type: ignore[misc] # asyncua
                 self._publish_cycles_count += 1
                 return False
             self._send(ticks, requestdata)
-            if not self._triggered_datachanges:
-                return True
-            requestdata = None
+            if self._triggered_datachanges:
+                await super().publish_results()
+            return True
         return bool(await super().publish_results(requestdata))
 
     def _send(self, ticks: list[Tick], requestdata: Any) -> None:

@@ -100,6 +100,8 @@ class StandIn:
 class Pieces:
     """The outbox's queue: takes lists, gives them to the transaction."""
 
+    writable = True
+
     def __init__(self) -> None:
         self.held: list[Piece] = []
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

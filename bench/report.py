@@ -43,14 +43,14 @@ class Report:
             sign = "<=" if bar.sense == "at_most" else ">="
             print(f"  {'ok  ' if bar.ok else 'MISS'} {bar.name}: {bar.value:.4g} {sign} {bar.limit:.4g}")
         bars = [{"name": bar.name, "value": bar.value, "limit": bar.limit, "ok": bar.ok} for bar in self.bars]
-        document = _plain({"name": self.name, "figures": self.figures, "bars": bars})
-        print(json.dumps(document, allow_nan=False), flush=True)
+        told = {"name": self.name, "figures": self.figures, "bars": bars, "columns": self.columns, "rows": self.rows}
+        print(json.dumps(_plain(told), allow_nan=False), flush=True)
         return 0 if all(bar.ok for bar in self.bars) else 1
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns padded to their widest cell; numbers to the right."""
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells = [[cell(value) for value in row] for row in rows]
     widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
     lines = ["  ".join(name.ljust(width) for name, width in zip(columns, widths, strict=True))]
     lines.append("  ".join("-" * width for width in widths))
@@ -77,6 +77,15 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
+def cell(value: object) -> str:
+    """A value as tables show it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def _plain(value: object) -> object:
     """The value with null for every number that JSON does not know."""
     if isinstance(value, float):
@@ -84,11 +93,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
