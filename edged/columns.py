@@ -38,7 +38,9 @@ class ColumnWriter:
 
     def integers(self, values: Sequence[int]) -> None:
         """A column of int64."""
-        low, high = min(values, default=0), max(values, default=0)
+        self._integers_within(values, min(values, default=0), max(values, default=0))
+
+    def _integers_within(self, values: Sequence[int], low: int, high: int) -> None:
         if low == high == 0:
             self._items += (0, b"")
             return
@@ -52,17 +54,18 @@ class ColumnWriter:
 
     def times(self, values: Sequence[int]) -> None:
         """A column of int64 that change little from row to row."""
-        if not INT64_MIN <= values[0] <= INT64_MAX:
-            raise OverflowError("a time is outside int64")
+        array("q", values)  # raises OverflowError for a time outside int64
+        if values.count(values[0]) == len(values):
+            self._items += (values[0], 0, b"")
+            return
         steps = list(map(sub, values[1:], values))
-        if steps and not INT64_MIN <= min(steps) <= max(steps) <= INT64_MAX:
+        low, high = min(steps), max(steps)
+        if not INT64_MIN <= low <= high <= INT64_MAX:
             self._items.append(None)
             self.integers(values)
             return
-        if not INT64_MIN <= min(values) <= max(values) <= INT64_MAX:
-            raise OverflowError("a time is outside int64")
         self._items.append(values[0])
-        self.integers(steps)
+        self._integers_within(steps, low, high)
 
     def floats(self, values: Sequence[float]) -> None:
         """A column of finite doubles. Raises OverflowError for others."""

@@ -15,11 +15,11 @@ from edged.supervise import start_task
 from edged.types import Gap, Sample
 from edged_connectors.south.inbox import Inbox
 from edged_connectors.south.opcua_decode import Published
-from edged_connectors.south.opcua_items import Item, as_seen, sample_of
+from edged_connectors.south.opcua_items import Item, as_seen, plain_samples, sample_of
 from edged_connectors.south.opcua_options import OpcUaOptions
 from edged_connectors.south.opcua_reader import NAMESPACE_UNKNOWN, RETRY_SECONDS
 from edged_connectors.south.opcua_session import Session
-from edged_connectors.south.opcua_values import Change, overflowed
+from edged_connectors.south.opcua_values import Change, overflowed, to_float
 
 HEARTBEAT_NODE = ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime)
 HEARTBEAT_SAMPLING_MILLISECONDS = 1000.0
@@ -40,6 +40,7 @@ class Subscription:
         self._session = session
         self._items = items
         self._targets = [(item.path, item.convert) for item in items]
+        self._floats = {handle: item.path for handle, item in enumerate(items) if item.convert is to_float}
         self._options = options
         self._inbox = inbox
         self._clock = clock
@@ -123,6 +124,10 @@ class Subscription:
             self._inbox.tell(Gap(self._source, self._last_notification, received, NOTIFICATION_LOST))
 
     def _take(self, changes: Sequence[Change], received: int) -> None:
+        plain = plain_samples(self._floats, changes, received) if changes and not self._awaited else None
+        self._inbox.put(self._samples(changes, received) if plain is None else plain)
+
+    def _samples(self, changes: Sequence[Change], received: int) -> list[Sample]:
         targets, awaited, samples, overflow = self._targets, self._awaited, [], False
         for change in changes:
             handle, _, code, _, _ = change
@@ -137,7 +142,7 @@ class Subscription:
             samples.append(sample)
         if overflow:
             self._inbox.tell(Gap(self._source, self._last_notification, received, SERVER_QUEUE_OVERFLOW))
-        self._inbox.put(samples)
+        return samples
 
     def _first(self, sample: Sample, change: Change) -> Sample:
         """An item's first value is what it was before we came."""
