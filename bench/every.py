@@ -22,7 +22,7 @@ class Run(NamedTuple):
 
 INGEST = ("--rows", "100000", "--rounds", "2")
 RUNS = (
-    Run("throughput", "bench.throughput", ("--seconds", "8")),
+    Run("throughput", "bench.throughput", ("--seconds", "6")),
     Run("latency", "bench.latency", ("--seconds", "10")),
     Run("startup", "bench.startup", ("--starts", "3")),
     Run("memory", "bench.memory", ("--warm-up-seconds", "20", "--window-seconds", "6")),
