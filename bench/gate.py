@@ -26,6 +26,7 @@ from bench.report import Bar, Report, percentile
 BASELINE = PROJECT / "bench" / "baseline.json"
 PYTHON = "{}.{}".format(*sys.version_info)
 PROCESSES = 9
+RECORDED_PROCESSES = 27
 TURNS = 16
 WORSE_LIMIT = 1.10
 PLANTED_SHARE = 0.2
@@ -159,7 +160,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--slower", type=float, default=0.0, help="plant a slowdown by this share")
     options = parser.parse_args(arguments)
     if options.record:
-        write_baseline(measure())
+        write_baseline(measure(processes=RECORDED_PROCESSES))
     try:
         baseline = read_baseline()
     except NoBaseline as fault:
