@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edged.types import Signal
 from edged_connectors.north.codec import DATA_TYPES, WRITERS, DataType, Writer
+from edged_connectors.north.metric_bytes import alias_bytes
 
 FIRST_ALIAS = 1
 
@@ -21,6 +22,8 @@ class Point:
     name: str
     datatype: DataType
     write: Writer
+    double: bytes
+    """The alias as bytes where the metric is a double, else nothing."""
     last_time: int = 0
     code: int = 0
 
@@ -41,7 +44,8 @@ class Catalog:
             if signal.path in catalog.by_path:
                 raise ValueError(f"signal {signal.path} is configured twice")
             datatype = DATA_TYPES[signal.type]
-            point = Point(signal, alias, signal.equipment, signal.name, datatype, WRITERS[datatype])
+            double = alias_bytes(alias) if datatype is DataType.DOUBLE else b""
+            point = Point(signal, alias, signal.equipment, signal.name, datatype, WRITERS[datatype], double)
             catalog.devices.setdefault(point.device, []).append(point)
             catalog.by_path[signal.path] = point
             catalog.by_alias[alias] = point
