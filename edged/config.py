@@ -143,7 +143,7 @@ def _assemble(
         figure = _signal(declared, line)
         signals[figure.path] = figure
     return LineConfig(
-        settings=settings,
+        settings=_without_signals(settings),
         path=path,
         hash=_hash(document, draft),
         sources=sources,
@@ -151,6 +151,12 @@ def _assemble(
         limits=_effective_limits(draft, line),
         warnings=warnings,
     )
+
+
+def _without_signals(settings: LineSettings) -> LineSettings:
+    """The bindings hold them now: ten thousand signals told twice are 8 MB."""
+    sources = {name: source.model_copy(update={"signals": ()}) for name, source in settings.sources.items()}
+    return settings.model_copy(update={"sources": sources})
 
 
 def _source(part: SourcePart, settings: LineSettings) -> SourceConfig:
