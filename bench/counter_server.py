@@ -16,6 +16,7 @@ import signal
 import time
 from bisect import bisect_right
 from collections import deque
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, ClassVar, NamedTuple
@@ -131,6 +132,11 @@ class Journal:
             self._file.write(f'{{"t":{milliseconds},"signals":{{{values}}}}}\n')
             self._file.flush()
 
+    def close(self) -> None:
+        """Nothing more will be offered."""
+        if self._file is not None:
+            self._file.close()
+
 
 async def run(options: argparse.Namespace, journal: Journal) -> None:
     """Counts once per period, with whole-millisecond source times, until SIGTERM."""
@@ -198,7 +204,8 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     names = [f"{options.journal_prefix}{COUNTER}{number}" for number in range(options.signals)]
-    asyncio.run(run(options, Journal(options.journal, names, options.groups)))
+    with closing(Journal(options.journal, names, options.groups)) as journal:
+        asyncio.run(run(options, journal))
 
 
 if __name__ == "__main__":
