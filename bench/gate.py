@@ -72,8 +72,8 @@ def measure(slower: float = 0.0, processes: int = PROCESSES) -> Ratios:
             command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True, timeout=CHILD_SECONDS
         )
         told = json.loads(done.stdout)
-        found["cpu"].append(statistics.median(told["cpu"]))
-        found["pipeline"].append(told["pipeline"])
+        for name, values in found.items():
+            values.append(told[name])
     return found
 
 
