@@ -3,8 +3,8 @@
 Several fresh processes run the daemon's pipeline and the floor in turns over the same notifications. CPU per value is
 told over the floor's; the p95 of a list's time from its bytes to the outbox over that of a fixed piece of work done
 beside each list, both in CPU time of one thread, so that other load on the machine takes no part. The gate fails when
-a ratio is worse than the baseline by more than 10 % beyond noise: when the lower end of the 95 % interval of its
-median over the processes (bootstrap) lies above that, and still does with as many processes more.
+a ratio is worse than the baseline by more than 10 % beyond noise: when the 95 % lower bound of its median over the
+processes (bootstrap) lies above that, and still does with as many processes more.
 """
 
 from __future__ import annotations
