@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.every import RUNS, Run
 from bench.processes import PROJECT
-from bench.report import cell
+from bench.report import markdown
 
 PAGE = PROJECT / "docs" / "benchmarks.md"
 LINES = PROJECT / "run" / "benchmarks.jsonl"
@@ -76,13 +76,6 @@ def section(run: Run, line: Line) -> str:
     return "\n".join(parts)
 
 
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table; numbers to the right."""
-    numeric = [all(isinstance(row[i], int | float) for row in rows if i < len(row)) for i in range(len(columns))]
-    lines = [_row(columns), _row(["---:" if right else "---" for right in numeric])]
-    return "\n".join([*lines, *(_row([cell(value) for value in row]) for row in rows)])
-
-
 def read_machine() -> list[tuple[str, str]]:
     """What the figures were taken on."""
     model = next((line for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")), ":unknown")
@@ -105,10 +98,6 @@ def read_lines(path: Path = LINES) -> dict[str, Line]:
 
 def _promise(bar: Mapping[str, Any]) -> tuple[object, ...]:
     return (bar["name"], bar["value"], bar["limit"], "kept" if bar["ok"] else "**missed**")
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _read(path: str) -> str:

@@ -11,13 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bench.contest import MEASURED_CORE, OTHER_CORE
 from bench.contestant import COUNTERS, GATEWAY, PERIOD_SECONDS, Contestant, Value
 from bench.line import LineStack, wall_milliseconds
 from bench.listener import Listener
 from bench.peer_judgement import Disturbance, Judgement, judge
 from bench.peer_source import read_journal
 from bench.processes import Process, descendants, free_port, listens, mosquitto, wait_until, write_mosquitto_config
-from bench.throughput import MEASURED_CORE, OTHER_CORE
 
 SOURCE = "source"
 BROKER = "broker"

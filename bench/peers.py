@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from bench.contest import aside
 from bench.contestant import Contestant, PeerMissing
 from bench.peer_course import DRILLS, Outcome, PeerDrill, perform
 from bench.peer_edged import Edged
@@ -18,7 +19,6 @@ from bench.peer_nodered import NodeRed
 from bench.peer_thingsboard import ThingsBoardGateway
 from bench.processes import PROJECT, StackFailed, mosquitto
 from bench.report import Bar, Report, table
-from bench.throughput import aside
 
 FOLDER = PROJECT / "run" / "peers"
 CONTESTANTS: dict[str, Callable[[], Contestant]] = {

@@ -65,7 +65,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """The same as a table of a Markdown page."""
-    cells = [list(columns), ["---"] * len(columns), *([_cell(value) for value in row] for row in rows)]
+    cells = [list(columns), ["---"] * len(columns), *([cell(value) for value in row] for row in rows)]
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bench.document import markdown, page, read_lines
+from bench.document import page, read_lines
 from bench.every import RUNS
 
 LATENCY = next(run for run in RUNS if run.name == "latency")
@@ -29,10 +29,6 @@ def test_a_section_has_command_table_promises_and_load() -> None:
     assert "load of the machine 0.1 before, 0.9 after" in text
     assert "| processor | some, 2 cores |" in text
     assert "## memory" not in text
-
-
-def test_numbers_stand_to_the_right() -> None:
-    assert markdown(("name", "n"), [("a", 1), ("b", 2.5)]).splitlines()[1] == "| --- | ---: |"
 
 
 def test_the_last_line_of_a_command_counts(tmp_path: Path) -> None:
