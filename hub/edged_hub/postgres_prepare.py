@@ -108,11 +108,14 @@ class Preparer:
     async def prepare(self, portion: Portion) -> Prepared:
         """Raises StoreUnavailable when new names cannot be numbered."""
         loop = asyncio.get_running_loop()
-        known = self._names.of(portion.node).signals
-        decoded = await loop.run_in_executor(self._thread, _decode_all, portion.batches, known)
-        lanes = _own_lanes(portion, decoded)
         offered = {LaneKey(portion.node, offer.stream, offer.lane) for offer in portion.offers}
-        numbers = await self._learn(portion.node, lanes, offered, decoded)
+        while True:
+            numbers = self._names.of(portion.node)
+            decoded = await loop.run_in_executor(self._thread, _decode_all, portion.batches, numbers.signals)
+            lanes = _own_lanes(portion, decoded)
+            await self._learn(portion.node, numbers, lanes, offered, decoded)
+            if numbers.generation == self._names.generation:
+                break  # else all was forgotten meanwhile, and what was unknown is no longer all that is
         items = await loop.run_in_executor(self._thread, _pack_all, portion.node, decoded, numbers)
         rows = sum(item.rows for item in items if isinstance(item, ReadyBatch))
         known_lanes = {key: numbers.lanes[key] for key in lanes | offered if key in numbers.lanes}
@@ -123,20 +126,23 @@ class Preparer:
         self._thread.shutdown()
 
     async def _learn(
-        self, node: str, lanes: set[LaneKey], offered: set[LaneKey], decoded: Sequence[_Decoded]
-    ) -> Numbers:
+        self,
+        node: str,
+        numbers: Numbers,
+        lanes: set[LaneKey],
+        offered: set[LaneKey],
+        decoded: Sequence[_Decoded],
+    ) -> None:
         readable = [one for one in decoded if isinstance(one, _Readable)]
         paths = {path for one in readable for path in one.unknown}
         now = self._clock.now()
         make = self._partitions.wanted({day for one in readable for day in one.days}, now)
-        numbers = self._names.of(node)
         if make or paths or not lanes | offered <= numbers.lanes.keys():
             async with self._connections.borrowed(self._pool) as connection:
                 await self._names.learn_lanes(connection, node, lanes, register=True)
                 await self._names.learn_lanes(connection, node, offered, register=False)
                 await self._names.learn_signals(connection, node, paths)
                 await self._partitions.make(connection, make, now)
-        return numbers
 
 
 def portions(portion: Portion) -> Iterator[Portion]:
