@@ -36,8 +36,10 @@ from edged_connectors.north.node import NodeStatus, SparkplugNode
 from edged_connectors.south.plant import PlantRouter
 from edged_connectors.south.runner import SourceRunner
 from edged_connectors.south.status import SourceStatus
+from edged_control.controllers import load_models
 from edged_control.executor import ControlExecutor, LoopStatus
 from edged_control.kpi.service import LoopKpis, LoopKpiStatus
+from edged_control.solver import SolverProcess
 from edged_inference.slot import ModelSlot, SlotStatus
 
 STOP_GRACE_SECONDS = 5.0
@@ -304,6 +306,8 @@ class Daemon:
             alarms=self._alarms,
             engineering_keys=settings.engineering_keys,
             latest=self._tags.get,
+            models=load_models(self._config).by_loop,
+            build_solver=lambda name, setup, model_hash: SolverProcess(name, setup, model_hash, self._clock),
         )
 
     def _build_loop_kpis(self) -> LoopKpis | None:

@@ -165,16 +165,19 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from edged_control.controllers import load_models
+
     status = 0
     for path in options.files:
         try:
             config = load(path, tolerate_missing=options.tolerate_missing)
+            models = load_models(config, tolerate_missing=options.tolerate_missing)
         except ConfigError as error:
             _complain(error)
             _teach_tolerance(path, options)
             status = WRONG_INPUT
             continue
-        for warning in config.warnings:
+        for warning in (*config.warnings, *models.missing):
             print(f"warning: {warning}", file=sys.stderr)
         print(f"{path}: ok: {_summary(config)}")
     return status

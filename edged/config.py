@@ -39,9 +39,13 @@ class SourceConfig:
 
 @dataclass(frozen=True, slots=True)
 class LineConfig:
-    """Everything one daemon needs to know. `limits` lie within each signal's range; the ceiling is not applied yet."""
+    """Everything one daemon needs to know. `limits` lie within each signal's range; the ceiling is not applied yet.
+
+    `document` tells where in the file something stands.
+    """
 
     settings: LineSettings
+    document: Document
     path: Path
     hash: str
     sources: tuple[SourceConfig, ...]
@@ -144,6 +148,7 @@ def _assemble(
         signals[figure.path] = figure
     return LineConfig(
         settings=_without_signals(settings),
+        document=document,
         path=path,
         hash=_hash(document, draft),
         sources=sources,

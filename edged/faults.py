@@ -10,8 +10,9 @@ from typing import Any, Protocol, TypeAlias, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from edged.controller_settings import CONTROLLER_KINDS
 from edged.errors import ConfigError
-from edged.settings import NAME_PATTERN, PATH_PATTERN
+from edged.section import NAME_PATTERN, PATH_PATTERN
 
 Where: TypeAlias = tuple[str | int, ...]
 """A place in a document: keys and list positions from the top."""
@@ -107,9 +108,20 @@ def got(value: object, where: Where = ()) -> str:
 def report(error: ValidationError, model: type[BaseModel], origin: Origin, base: Where, faults: Faults) -> None:
     """Adds every fault that pydantic found in the value at `base`, which should have been a `model`."""
     for details in error.errors(include_url=False):
-        where = base + tuple(part for part in details["loc"] if part != "[key]")
+        where = base + _place(details)
         if not faults.at(origin, where):
             faults.add(origin, where, _sentence(details, model, where))
+
+
+def _place(details: ErrorDetails) -> Where:
+    """Where a fault stands in the file: without the words that pydantic adds for keys and for kinds of controllers."""
+    location = details["loc"]
+    place = tuple(
+        part
+        for before, part in zip(("", *location), location, strict=False)
+        if part != "[key]" and not (before == "controller" and part in CONTROLLER_KINDS)
+    )
+    return (*place, "kind") if details["type"] == "union_tag_invalid" else place
 
 
 def _sentence(details: ErrorDetails, model: type[BaseModel], where: Where) -> str:
@@ -117,11 +129,13 @@ def _sentence(details: ErrorDetails, model: type[BaseModel], where: Where) -> st
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        hint = did_you_mean(where[-1], _keys_at(model, details["loc"][:-1]))
+        hint = did_you_mean(where[-1], [key for key in _keys_at(model, details["loc"][:-1]) if key != where[-1]])
         comma = " (text that holds a comma needs quotes)" if value is None and not hint else ""
         return f"unknown key{hint}{comma}"
     if kind == "value_error":
         return details["msg"].removeprefix("Value error, ")
+    if kind == "union_tag_invalid":
+        value = details.get("ctx", {}).get("tag")
     wording = _WORDING.get(kind, _reworded)(details)
     hint = did_you_mean(value, _quoted(details)) if isinstance(value, str) else ""
     return f"{wording}, {got(value, where)}{hint}"
@@ -153,6 +167,7 @@ def _expected(what: str) -> Callable[[ErrorDetails], str]:
 
 _WORDING: dict[str, Callable[[ErrorDetails], str]] = {
     "string_pattern_mismatch": _pattern,
+    "union_tag_invalid": lambda details: f"must be {details.get('ctx', {}).get('expected_tags', '')}",
     "string_type": _expected("text (put it in quotes)"),
     "path_type": _expected("a path (put it in quotes)"),
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), _expected("a whole number")),

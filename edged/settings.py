@@ -7,23 +7,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from edged.controller_settings import ControllerSettings
+from edged.section import NAME_PATTERN, PATH_PATTERN, Finite, Name, Seconds, Section, SignalName
 from edged.types import Priority, ValueType
 
-NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
-PATH_PATTERN = r"^[a-z][a-z0-9_]*(/[a-z0-9][a-z0-9_]*)+$"
-
-Name = Annotated[str, Field(pattern=NAME_PATTERN, description="lower case, digits and underscores")]
-SignalName = Annotated[str, Field(pattern=PATH_PATTERN, description="equipment/name, below the line")]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are faults, values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+__all__ = ["NAME_PATTERN", "PATH_PATTERN", "Finite", "Name", "Seconds", "Section", "SignalName"]
+"""The words of every section, beside the sections below."""
 
 
 class Secret(Section):
@@ -202,16 +193,6 @@ class LimitSettings(Section):
         return self.rate_per_hour / 3600.0
 
 
-class PidSettings(Section):
-    """An ISA-form PID: gain in output units per process unit; negative when the output lowers the process value."""
-
-    kind: Literal["pid"] = "pid"
-    gain: Finite
-    integral_seconds: Seconds
-    derivative_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    filter_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-
-
 class Condition(Section):
     """A Boolean signal and the value that it must have."""
 
@@ -239,7 +220,7 @@ class LoopSettings(Section):
         default=None, description="no change of the process value for so long while the output moved: the loop holds"
     )
     heartbeat: SignalName | None = Field(default=None, description="integer signal, advanced after a verified cycle")
-    controller: PidSettings
+    controller: ControllerSettings
 
 
 class LineStateSettings(Section):

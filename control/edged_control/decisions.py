@@ -20,6 +20,7 @@ class Circumstances(NamedTuple):
     set_point: float | None
     process_value: float | None
     readback: float | None
+    model_hash: str
 
 
 def word(verdict: Verdict) -> str:
@@ -106,4 +107,5 @@ class DecisionLog:
             readback_after=None,
             outcome=WriteOutcome.NONE,
             config_hash=self._config_hash,
+            model_hash=around.model_hash,
         )

@@ -143,7 +143,10 @@ def _change_mode(order: Order, loop: Loop) -> Answer:
         return _refused(f"mode: expected AUTO, MAN or OOS, got {order.value!r}")
     if Mode.OUT_OF_SERVICE in (mode, loop.target) and order.role is not Role.ENGINEER:
         return Answer(Outcome.DENIED, "only an engineer takes a loop out of service or back")
-    return _answer(loop.request_mode(mode, order.identity))
+    answer = _answer(loop.request_mode(mode, order.identity))
+    if answer.outcome is Outcome.ACCEPTED and mode is Mode.AUTOMATIC and order.role is Role.ENGINEER:
+        loop.trust_controllers()
+    return answer
 
 
 def _answer(refused: Refused | None) -> Answer:

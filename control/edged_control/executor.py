@@ -14,14 +14,17 @@ from edged.ports import Plant, Road
 from edged.settings import ControlSettings, LoopSettings
 from edged.types import Limits, Priority, Proposal, Refused, Sample, Seal, Signal, Verdict, Waits
 from edged_control.audit import Audit
+from edged_control.controllers import SolverFactory, ladder_of
 from edged_control.desk import Desk
 from edged_control.gate import Gate, Mode, credit_cap
 from edged_control.lease import Lease
 from edged_control.limits import EffectiveLimits, effective_limits
 from edged_control.loop import Loop
 from edged_control.memory import Memory
+from edged_control.model import Artefact
 from edged_control.rollback import RollbackGuard, RollbackMemory
 from edged_control.rollback_watch import RollbackWatch
+from edged_control.solver import Solver
 from edged_control.status import ControlMeters, LoopStatus
 from edged_control.surroundings import LEASE_ALARM, WISH_ALARM, AlarmBoard, Surroundings
 
@@ -57,6 +60,8 @@ class ControlExecutor:
         alarms: AlarmBoard,
         engineering_keys: Path | None = None,
         latest: Callable[[str], Sample | None] = _nothing,
+        models: Mapping[str, Artefact] | None = None,
+        build_solver: SolverFactory | None = None,
     ) -> None:
         effective = effective_limits(signals, ceiling, limits)
         _check(settings, line, signals, effective)
@@ -85,7 +90,14 @@ class ControlExecutor:
             alarms=alarms,
         )
         self._periods = {loop.name: loop.period_seconds for loop in settings.loops}
-        self._loops = {loop.name: Loop(loop, effective[f"{line}/{loop.output}"], around) for loop in settings.loops}
+        self._loops: dict[str, Loop] = {}
+        self._solvers: dict[str, Solver] = {}
+        for loop in settings.loops:
+            own = effective[f"{line}/{loop.output}"]
+            rungs, solver = ladder_of(loop, own, (models or {}).get(loop.name), build_solver, self._meters)
+            self._loops[loop.name] = Loop(loop, own, rungs, around)
+            if solver is not None:
+                self._solvers[loop.name] = solver
         self._audit = Audit(road, clock)
         rollback = settings.rollback
         guard = None
@@ -125,6 +137,8 @@ class ControlExecutor:
             await asyncio.Event().wait()
         try:
             async with asyncio.TaskGroup() as group:
+                for name, solver in self._solvers.items():
+                    group.create_task(solver.run(), name=f"solver:{name}")
                 for name, period_seconds in self._periods.items():
                     group.create_task(self._drive(name, period_seconds), name=f"control:{name}")
                 if self.rollback:

@@ -186,8 +186,10 @@ def _report_faults(recording: Recording, report: OutputReport) -> list[str]:
 def _artefact(recording: Recording, reports: Sequence[OutputReport], source: str) -> Artefact:
     return Artefact(
         model=ProcessModel(recording.input_ports, recording.output_ports, tuple(report.channels for report in reports)),
+        period_seconds=recording.period_seconds,
         fit_percent=tuple(report.fit_percent for report in reports),
         held_out_percent=tuple(report.held_out_percent for report in reports),
+        residuals=tuple(report.residual for report in reports),
         source=source,
         data_hash=recording.hash,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from edged.errors import EdgedError
@@ -21,7 +22,8 @@ from edged_control.loop_memory import LoopMemory
 from edged_control.memory import Granted
 from edged_control.modes import Modes
 from edged_control.output import Output
-from edged_control.proposer import PID, Proposer
+from edged_control.proposer import Proposer
+from edged_control.rung import PID, Rung
 from edged_control.scan import LineState, Scan, Seen, good_number
 from edged_control.set_point import SetPoint
 from edged_control.status import LoopStatus
@@ -35,7 +37,9 @@ REQUESTABLE = frozenset({Mode.MANUAL, Mode.AUTOMATIC, Mode.OUT_OF_SERVICE})
 class Loop:
     """Runs a cycle whenever it is told to; a wish from outside waits for its turn between two cycles."""
 
-    def __init__(self, settings: LoopSettings, limits: EffectiveLimits, around: Surroundings) -> None:
+    def __init__(
+        self, settings: LoopSettings, limits: EffectiveLimits, rungs: Sequence[Rung], around: Surroundings
+    ) -> None:
         self.name = settings.name
         self._settings = settings
         self._limits = limits
@@ -65,7 +69,7 @@ class Loop:
             baseline=self._baseline,
         )
         self._set_point = SetPoint(settings, around.signals[self._full(settings.process_value)], memory)
-        self._proposer = Proposer(settings, self._path, limits, around.clock)
+        self._proposer = Proposer(settings, self._path, rungs, around)
         log = DecisionLog(settings.name, self._path, around.config_hash, around.road, around.clock)
         self._room = WaitingRoom(settings.name, limits.unit, around)
         self._execution = Execution(self, around, self._output, self._scan, log, self._room, self._proposer.drop)
@@ -142,6 +146,8 @@ class Loop:
             target_mode=self._modes.target,
             reason=self._modes.reason,
             controller=self._proposer.name(self._modes.actual),
+            rung=self._proposer.rung,
+            rung_reason=self._proposer.rung_reason,
             set_point=self._set_point.value,
             process_value=number(seen.process_value.value) if seen else None,
             output=tally.value,
@@ -180,6 +186,10 @@ class Loop:
     def request_set_point(self, wish: object, identity: str) -> Refused | None:
         """A person asks for another set-point; takes effect at once, in AUTO within the rate."""
         return self._set_point.request(wish, identity)
+
+    def trust_controllers(self) -> None:
+        """An engineer says that its controllers are good to use, whatever they hold against themselves."""
+        self._proposer.trust()
 
     def release(self, identity: str) -> Refused | None:
         """A person gives an output that was taken over at the plant back to its controller."""
@@ -235,7 +245,7 @@ class Loop:
             if fault:
                 self._proposer.drop()
             await self._end_waiting()
-            wanted = self._proposer.propose(self._modes.actual, self._set_point.value, seen)
+            wanted = await self._proposer.propose(self._modes.actual, self._set_point.value, seen)
             if wanted.fault:
                 self._modes.shed(f"finite: {wanted.fault}")
             if wanted.proposal is None:
@@ -276,6 +286,7 @@ class Loop:
             set_point=self._set_point.value,
             process_value=number(seen.process_value.value) if seen else None,
             readback=number(seen.readback.value) if seen else None,
+            model_hash=self._proposer.model_hash(self._modes.actual),
         )
 
     async def _settle(self, seen: Seen) -> None:

@@ -63,11 +63,17 @@ class ProcessModel:
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A model with where it comes from: how well it fitted and what it was held against, in words and numbers."""
+    """A model with where it comes from: how well it fitted and what it was held against, in words and numbers.
+
+    `residuals` is what each output showed beside the model, as a standard deviation in its unit; `period_seconds` lay
+    between two samples of the recording: of anything faster the model knows nothing.
+    """
 
     model: ProcessModel
+    period_seconds: float
     fit_percent: tuple[float, ...]
     held_out_percent: tuple[float, ...]
+    residuals: tuple[float, ...]
     source: str
     data_hash: str
 
@@ -101,28 +107,51 @@ def sound(model: ProcessModel) -> ProcessModel:
     return model
 
 
-def save(artefact: Artefact, path: Path) -> None:
-    """Writes the artefact as JSON with its hash. Raises OSError and UnusableModel."""
+def encoded(artefact: Artefact) -> str:
+    """The artefact as JSON with its hash. Raises UnusableModel."""
     sound(artefact.model)
-    content = {**_plain(artefact), "hash": artefact.hash}
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return json.dumps({**_plain(artefact), "hash": artefact.hash}, indent=2, ensure_ascii=False) + "\n"
+
+
+def save(artefact: Artefact, path: Path) -> None:
+    """Writes the artefact. Raises OSError and UnusableModel."""
+    path.write_text(encoded(artefact), encoding="utf-8")
 
 
 def load(path: Path, inputs: Sequence[Port] = (), outputs: Sequence[Port] = ()) -> Artefact:
     """Reads an artefact; ports that are given must be its ports, in order. Raises UnusableModel with the reason."""
     try:
-        artefact, claimed = _parse(json.loads(path.read_text(encoding="utf-8")))
-        actual = artefact.hash
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as fault:
-        raise UnusableModel(f"{path}: cannot be read as a process model: {type(fault).__name__}: {fault}") from fault
-    faults = faults_of(artefact.model)
-    if faults:
-        raise UnusableModel(f"{path}: {'; '.join(faults)}")
-    if claimed != actual:
-        raise UnusableModel(f"{path}: its content does not have the hash that it states: it was changed or damaged")
+        content = path.read_bytes()
+    except OSError as fault:
+        raise UnusableModel(f"{path}: cannot be read: {fault.strerror}") from fault
+    artefact = decoded(content, str(path))
     _compare(path, "inputs", inputs, artefact.model.inputs)
     _compare(path, "outputs", outputs, artefact.model.outputs)
     return artefact
+
+
+def decoded(content: bytes, place: str) -> Artefact:
+    """The artefact that these bytes are, whole and sound. Raises UnusableModel, which names the place."""
+    try:
+        artefact, claimed = _parse(json.loads(content.decode("utf-8")))
+        actual = artefact.hash
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as fault:
+        raise UnusableModel(f"{place}: cannot be read as a process model: {type(fault).__name__}: {fault}") from fault
+    faults = faults_of(artefact.model) or _report_faults(artefact)
+    if faults:
+        raise UnusableModel(f"{place}: {'; '.join(faults)}")
+    if claimed != actual:
+        raise UnusableModel(f"{place}: its content does not have the hash that it states: it was changed or damaged")
+    return artefact
+
+
+def _report_faults(artefact: Artefact) -> list[str]:
+    numbers = (artefact.period_seconds, *artefact.residuals)
+    if len(artefact.residuals) != len(artefact.model.outputs):
+        return [f"residuals must be {len(artefact.model.outputs)}, one for each output"]
+    if not all(math.isfinite(number) and number > 0.0 for number in numbers):
+        return [f"period and residuals must be above 0, got {numbers}"]
+    return []
 
 
 def _channel_faults(channel: Channel) -> list[str]:
@@ -163,8 +192,10 @@ def _parse(content: Any) -> tuple[Artefact, str]:
             outputs=tuple(Port(**port) for port in model["outputs"]),
             channels=tuple(tuple(_channel(channel) for channel in row) for row in model["channels"]),
         ),
+        period_seconds=float(content["period_seconds"]),
         fit_percent=tuple(map(float, content["fit_percent"])),
         held_out_percent=tuple(map(float, content["held_out_percent"])),
+        residuals=tuple(map(float, content["residuals"])),
         source=str(content["source"]),
         data_hash=str(content["data_hash"]),
     )

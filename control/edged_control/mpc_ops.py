@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from edged.controller_settings import MpcSettings
 from edged.errors import ConfigError
 from edged_control.identify import IdentificationReport, OutputReport, Recording, identify
 from edged_control.model import Artefact, Port, load, save
-from edged_control.mpc_settings import MpcSettings, proposed, proposed_period
+from edged_control.mpc_settings import proposed, proposed_period
 from edged_control.state_space import Array
 
 UNEVEN_SHARE = 0.1
@@ -175,4 +176,12 @@ def _body(settings: MpcSettings, artefact: Artefact) -> list[str]:
             f"      disturbance_settling_seconds: {output.disturbance_settling_seconds:g}  # more: calmer under noise",
             f"      # low: and high: keep the output in a band, in {unit}, where that is possible",
         ]
-    return lines
+    pid = settings.fallback
+    return [
+        *lines,
+        "  fallback:                # moves the output whenever the MPC can't",
+        "    kind: pid",
+        f"    gain: {pid.gain:g}",
+        f"    integral_seconds: {pid.integral_seconds:g}",
+        f"    filter_seconds: {pid.filter_seconds:g}",
+    ]

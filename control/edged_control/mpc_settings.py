@@ -1,14 +1,11 @@
-"""What a configuration says of an MPC, the tuning rule that fills it in, and the controller that comes of it."""
+"""From a model to the settings of an MPC and its PID by a tuning rule, and from settings to the controller."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
-
-from edged.settings import Finite, Seconds, Section, SignalName
+from edged.controller_settings import MpcInputSettings, MpcOutputSettings, MpcSettings, PidSettings
 from edged_control.estimator import DisturbanceTuning
 from edged_control.horizon import OutputLimits
 from edged_control.model import Channel, ProcessModel
@@ -18,44 +15,8 @@ MOVE_SHARE, REFERENCE_SHARE, DISTURBANCE_LAG_SHARE, SETTLING_SHARE, HORIZON_SPAN
 """The rule that was tuned in `python -m bench control`: shares of dead time and lags together, and of the lags."""
 PERIODS_PER_SPAN = 25
 ROUND_DIGITS = 3
-
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class MpcOutputSettings(Section):
-    """One controlled output of an MPC."""
-
-    signal: SignalName
-    error_scale: Seconds = Field(description="an error that hurts as much as this much of any other output, its unit")
-    reference_seconds: NotNegative = Field(description="time constant towards the set-point; 0 is as fast as it goes")
-    disturbance_lag_seconds: NotNegative = Field(description="how slowly disturbances come in; 0 is at once")
-    disturbance_settling_seconds: Seconds = Field(description="in which time their estimate has caught up")
-    low: Finite | None = Field(default=None, description="left only where nothing else is left")
-    high: Finite | None = None
-
-
-class MpcInputSettings(Section):
-    """One manipulated input of an MPC; its limits are those of the gate."""
-
-    signal: SignalName
-    move_seconds: NotNegative = Field(description="over which time a step is spread where nothing presses")
-
-
-class MpcSettings(Section):
-    """A linear MPC on an identified model. Inputs and outputs are those of the artefact, in its order."""
-
-    kind: Literal["mpc"] = "mpc"
-    model: Path = Field(description="artefact of `edged mpc identify`, relative to this file")
-    horizon_seconds: Seconds
-    inputs: Annotated[tuple[MpcInputSettings, ...], Field(min_length=1)]
-    outputs: Annotated[tuple[MpcOutputSettings, ...], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _apart(self) -> MpcSettings:
-        names = [*(entry.signal for entry in self.inputs), *(output.signal for output in self.outputs)]
-        if len(set(names)) != len(names):
-            raise ValueError(f"every signal must be named once, got {', '.join(names)}")
-        return self
+PID_FILTER_SHARE = 0.3
+"""Of the dead time: heavier than what costs a PID least, for a calm output."""
 
 
 def build(settings: MpcSettings, model: ProcessModel, limits: Sequence[InputLimits], period_seconds: float) -> Mpc:
@@ -98,12 +59,25 @@ def proposed(model: ProcessModel, path: Path, error_scales: Sequence[float]) -> 
             )
             for port, row, scale in zip(model.outputs, model.channels, error_scales, strict=True)
         ),
+        fallback=_simc(_fastest(model.channels[0]), proposed_period(model)),
     )
 
 
 def proposed_period(model: ProcessModel) -> float:
     """A period in seconds at which nothing of the fastest output is missed."""
     return _rounded(min(_span(_fastest(row)) for row in model.channels) / PERIODS_PER_SPAN)
+
+
+def _simc(channel: Channel, period_seconds: float) -> PidSettings:
+    """The PI controller of one path (Skogestad, SIMC, 2003; half rule for the second lag), tight as its dead time."""
+    lag, second = sorted((channel.lag_seconds, channel.second_lag_seconds), reverse=True)
+    dead_time = channel.dead_time_seconds + (second + period_seconds) / 2.0
+    lag += second / 2.0
+    return PidSettings(
+        gain=_rounded(lag / (channel.gain * 2.0 * dead_time)),
+        integral_seconds=_rounded(min(lag, 8.0 * dead_time)),
+        filter_seconds=_rounded(PID_FILTER_SHARE * dead_time),
+    )
 
 
 def _fastest(channels: Sequence[Channel]) -> Channel:

@@ -1,22 +1,22 @@
-"""Who wishes what inside a loop: the controller in AUTO, in MAN the walk to a value that a person asked for."""
+"""Who wishes what inside a loop: the ladder of controllers in AUTO, in MAN the walk to where a person wants it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from edged.clock import Clock
 from edged.log import get_logger
 from edged.settings import LoopSettings
-from edged.types import Proposal
+from edged.types import Priority, Proposal
 from edged_control.arbiter import arbitrate
 from edged_control.gate import PROCESS_VALUE_AGE_PERIODS, Mode, credit_cap
-from edged_control.limits import EffectiveLimits
-from edged_control.pid import Pid, PidTuning
+from edged_control.ladder import Ladder
+from edged_control.rung import Moment, Rung
 from edged_control.scan import Seen, good_number
+from edged_control.surroundings import FALLBACK_ALARM, Surroundings
 
-PID = "pid"
 WALK = "walk"
 CONTROLLER_PRIORITY = 0
 PERSON_PRIORITY = 100
@@ -25,22 +25,34 @@ log = get_logger("control")
 
 
 class Wanted(NamedTuple):
-    """What the loop wants to write, if anything, or the fault for which its controller can't tell."""
+    """What the loop wants to write, if anything, or the fault for which no controller can tell."""
 
     proposal: Proposal | None
     fault: str = ""
 
 
 class Proposer:
-    """Keeps the controller tracking in every cycle that it does not control, so that every transfer is bumpless."""
+    """Keeps every rung tracking in every cycle in which it does not lead, so that every transfer is bumpless."""
 
-    def __init__(self, settings: LoopSettings, signal: str, limits: EffectiveLimits, clock: Clock) -> None:
+    def __init__(self, settings: LoopSettings, signal: str, rungs: Sequence[Rung], around: Surroundings) -> None:
         self._settings = settings
         self._signal = signal
-        self._clock = clock
-        self._pid = Pid(_tuning(settings, limits))
+        self._clock = around.clock
+        self._alarms = around.alarms
+        self._rungs = tuple(rungs)
+        self._ladder = Ladder([rung.name for rung in rungs], settings.good_cycles)
         self._last = -math.inf
         self._walk: Proposal | None = None
+
+    @property
+    def rung(self) -> str:
+        """The rung that leads, or would lead in AUTO."""
+        return self._ladder.leader
+
+    @property
+    def rung_reason(self) -> str:
+        """Why it is not the configured one; empty when it is."""
+        return self._ladder.reason
 
     def take(self, wish: Proposal, target: float) -> None:
         """A person's wish that the gate let through."""
@@ -55,49 +67,71 @@ class Proposer:
         """The wish that is walked to, if its time is over."""
         return None if self._walk is None or now < self._walk.expires else self._walk
 
-    def propose(self, mode: Mode, set_point: float, seen: Seen) -> Wanted:
+    def trust(self) -> None:
+        """An engineer says that the controllers are good to use."""
+        for rung in self._rungs:
+            rung.trust()
+
+    async def propose(self, mode: Mode, set_point: float, seen: Seen) -> Wanted:
         """What to write in this cycle. Without a good process value and readback there is nothing to want."""
         process_value, present = good_number(seen.process_value), seen.present()
         if process_value is None or present is None:
             return Wanted(None)
         now = self._clock.monotonic()
         seconds, self._last = min(now - self._last, credit_cap(self._settings.period_seconds)), now
-        if mode is Mode.AUTOMATIC:
-            output = self._pid.update(set_point, process_value, present, seconds)
-            if output.value is None:
-                return Wanted(None, output.fault)
-            return Wanted(arbitrate([self.proposal(PID, output.value)], now))
-        self._pid.track(process_value, seconds)
+        automatic = mode is Mode.AUTOMATIC
+        moment = Moment(set_point, process_value, present, now, seconds, automatic)
+        leader = await self._climb(moment)
+        for rung in self._rungs:
+            if rung is not leader or not automatic:
+                rung.track(moment)
+        if automatic:
+            return self._led(leader, moment)
         if self._walk is None or mode is not Mode.MANUAL:
             return Wanted(None)
         if abs(self._walk.value - present) <= self._settings.readback_tolerance:
             log.info("wish_fulfilled", loop=self._settings.name, source=self._walk.source, value=self._walk.value)
             self._walk = None
             return Wanted(None)
-        return Wanted(arbitrate([self.proposal(WALK, self._walk.value)], now))
+        return Wanted(arbitrate([self.proposal(WALK, self._walk.value)], self._clock.monotonic()))
 
     def proposal(self, source: str, value: float) -> Proposal:
         """A proposal for this cycle; it lives as long as the process value that it comes from may be used."""
-        priority = CONTROLLER_PRIORITY if source == PID else PERSON_PRIORITY
+        priority = PERSON_PRIORITY if source == WALK else CONTROLLER_PRIORITY
         expires = self._clock.monotonic() + PROCESS_VALUE_AGE_PERIODS * self._settings.period_seconds
         return Proposal(source, self._signal, value, priority, expires)
 
     def name(self, mode: Mode) -> str:
         """Who moves the output, for records and status."""
         if mode is Mode.AUTOMATIC:
-            return PID
+            return self._ladder.leader
         return f"{WALK} {self._walk.source} {self._walk.identity}".strip() if self._walk else "hold"
 
+    def model_hash(self, mode: Mode) -> str:
+        """Of the model by which the output is moved; empty where none is used."""
+        if mode is not Mode.AUTOMATIC:
+            return ""
+        return next(rung.model_hash for rung in self._rungs if rung.name == self._ladder.leader)
 
-def _tuning(settings: LoopSettings, limits: EffectiveLimits) -> PidTuning:
-    controller = settings.controller
-    return PidTuning(
-        gain=controller.gain,
-        integral_seconds=controller.integral_seconds,
-        derivative_seconds=controller.derivative_seconds,
-        filter_seconds=controller.filter_seconds,
-        low=limits.low,
-        high=limits.high,
-        step=limits.rate_per_second * credit_cap(settings.period_seconds),
-        slack=max(settings.output_deadband, settings.readback_tolerance),
-    )
+    async def _climb(self, moment: Moment) -> Rung | None:
+        """Asks every rung how it is and lets the ladder choose; None when none can lead."""
+        faults = [await rung.look(moment) for rung in self._rungs]
+        before = self._ladder.leader
+        position = self._ladder.step(faults)
+        if self._ladder.leader != before:
+            told = {"loop": self._settings.name, "rung": self._ladder.leader, "before": before}
+            log.info("loop_rung", **told, reason=self._ladder.reason)
+        if self._ladder.fallen and moment.automatic:
+            message = f"{self._ladder.leader} controls instead of {self._rungs[0].name}: {self._ladder.reason}"
+            self._alarms.raise_alarm(FALLBACK_ALARM, self._settings.name, Priority.MEDIUM, message)
+        elif not self._ladder.fallen:
+            self._alarms.clear_alarm(FALLBACK_ALARM, self._settings.name)
+        return None if position is None else self._rungs[position]
+
+    def _led(self, leader: Rung | None, moment: Moment) -> Wanted:
+        if leader is None:
+            return Wanted(None, self._ladder.reason)
+        wish = leader.propose(moment)
+        if wish.value is None:
+            return Wanted(None, wish.fault)
+        return Wanted(arbitrate([self.proposal(leader.name, wish.value)], self._clock.monotonic()))

@@ -25,6 +25,8 @@ class Waiting(NamedTuple):
 class LoopStatus:
     """How one loop is doing. `reason` tells why it isn't in its target mode, `output` what was last let through.
 
+    `rung` leads, or would lead in AUTO; `rung_reason` tells why that is not the configured controller.
+
     `signal` is the output, in `unit`. It may move by the threshold around the baseline, and to what `grant` approves.
     """
 
@@ -33,6 +35,8 @@ class LoopStatus:
     target_mode: Mode
     reason: str
     controller: str
+    rung: str
+    rung_reason: str
     set_point: float
     process_value: float | None
     output: float | None
@@ -77,4 +81,6 @@ class ControlMeters:
         self.refusals = metrics.counter("edged_control_refusals_total", "Proposals that the gate refused")
         self.overruns = metrics.counter("edged_control_overruns_total", "Control periods that were missed")
         self.heartbeats = metrics.counter("edged_control_heartbeats_total", "Heartbeats written to the plant")
+        self.unsolved = metrics.counter("edged_control_unsolved_total", "Cycles in which a solver had no usable answer")
+        self.solve_seconds = metrics.histogram("edged_control_solve_seconds", "Duration of one solve in its process")
         self.cycle_seconds = metrics.histogram("edged_control_cycle_seconds", "Duration of one control cycle")

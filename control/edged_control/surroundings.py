@@ -26,6 +26,7 @@ WISH_ALARM = "control_wish_refused"
 LEASE_ALARM = "control_lease"
 APPROVAL_ALARM = "control_approval"
 ROLLBACK_ALARM = "control_rolled_back"
+FALLBACK_ALARM = "control_fallback"
 
 
 class AlarmBoard(Protocol):

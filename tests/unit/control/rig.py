@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from edged.clock import VirtualClock
+from edged.controller_settings import PidSettings
 from edged.errors import OutboxUnavailable
 from edged.metrics import Metrics
 from edged.ports import Action, Answer, Order, Outcome, Plant, Role
-from edged.settings import Condition, ControlSettings, LoopSettings, PidSettings, RollbackSettings
+from edged.settings import Condition, ControlSettings, LoopSettings, RollbackSettings
 from edged.types import (
     NANOSECONDS_PER_SECOND,
     Decision,

@@ -17,7 +17,7 @@ from edged_control.state_space import discretise
 
 BELT, THICKNESS = Port("line/belt", "m/min"), Port("line/thickness", "mm")
 SINGLE = ProcessModel((BELT,), (THICKNESS,), ((Channel(-0.04, 7.0, 2.0, 1.0),),))
-ARTEFACT = Artefact(SINGLE, (95.0,), (93.0,), "step test of 3 March", "abc")
+ARTEFACT = Artefact(SINGLE, 1.0, (95.0,), (93.0,), (0.01,), "step test of 3 March", "abc")
 
 times = st.floats(0.3, 30.0)
 

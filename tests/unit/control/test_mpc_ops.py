@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from edged.cli import main
+from edged.controller_settings import MpcSettings
 from edged.errors import ConfigError
 from edged_control.model import Artefact, Channel, Port, ProcessModel, load, save
 from edged_control.mpc import InputLimits, Plan
 from edged_control.mpc_ops import identify_file, init_text, read_recording
-from edged_control.mpc_settings import MpcSettings, build
+from edged_control.mpc_settings import build
 from edged_control.state_space import discretise
 
 BELT, THICKNESS = Port("line_a/forming/belt_speed", "m/min"), Port("line_a/forming/thickness", "mm")
@@ -97,7 +98,7 @@ def test_an_absent_empty_or_standing_file_is_named(tmp_path: Path) -> None:
 
 def test_the_configuration_of_a_model_is_valid_and_makes_a_controller(tmp_path: Path) -> None:
     path = tmp_path / "belt.json"
-    save(Artefact(MODEL, (95.0,), (93.0,), "steps.csv", "abc"), path)
+    save(Artefact(MODEL, 1.0, (95.0,), (93.0,), (0.01,), "steps.csv", "abc"), path)
     text = init_text(path, "thickness")
     assert text.count("#") > 5
     settings = MpcSettings.model_validate(yaml.safe_load(text)["controller"])

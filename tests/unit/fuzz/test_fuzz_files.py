@@ -133,7 +133,7 @@ def saved_model() -> bytes:
     model = ProcessModel((Port("l/a", "m/min"),), (Port("l/b", "mm"),), ((Channel(-0.2, 4.0, 9.0),),))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"
-        save_model(Artefact(model, (91.0,), (88.5,), "step test", "0" * 64), path)
+        save_model(Artefact(model, 1.0, (91.0,), (88.5,), (0.01,), "step test", "0" * 64), path)
         return path.read_bytes()
 
 

@@ -1,0 +1,39 @@
+"""What a solver's process works with: the controller that a setup describes, and its answers."""
+
+from __future__ import annotations
+
+import time
+
+from edged_control.model import decoded
+from edged_control.mpc import InputLimits, Mpc, Plan
+from edged_control.mpc_settings import build
+from edged_control.solver_messages import Answer, Question, Setup
+
+
+class Workbench:
+    """One controller, set up from a message. Raises EdgedError where it can't be built."""
+
+    def __init__(self, setup: Setup) -> None:
+        artefact = decoded(setup.artefact.encode(), "the artefact")
+        limits = [InputLimits(limit.low, limit.high, limit.rate_per_second) for limit in setup.limits]
+        self.model_hash = artefact.hash
+        self._mpc: Mpc = build(setup.settings, artefact.model, limits, setup.period_seconds)
+        self._try_out(limits, len(artefact.model.outputs))
+
+    def answer(self, question: Question) -> Answer:
+        """The plan's first inputs, or why there is no plan."""
+        if question.fresh:
+            self._mpc.drop_warm_start()
+        began = time.perf_counter()
+        plan = self._mpc.update(question.set_points, question.outputs, question.applied, question.seconds)
+        seconds = time.perf_counter() - began
+        errors = tuple(map(float, self._mpc.innovation))
+        if isinstance(plan, Plan):
+            return Answer(number=question.number, inputs=plan.inputs, errors=errors, solve_seconds=seconds)
+        return Answer(number=question.number, errors=errors, solve_seconds=seconds, fault=plan.reason)
+
+    def _try_out(self, limits: list[InputLimits], outputs: int) -> None:
+        """The first solve is slower than all others: it happens before anybody waits for one."""
+        middle = [(limit.low + limit.high) / 2.0 for limit in limits]
+        self._mpc.update([0.0] * outputs, [0.0] * outputs, middle, 0.0)
+        self._mpc.reset()

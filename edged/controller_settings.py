@@ -1,0 +1,76 @@
+"""What a configuration says of the controller of a loop: a PID, or an MPC that has a PID to fall back to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
+
+from edged.section import Finite, NotNegative, Positive, Seconds, Section, SignalName
+
+
+class PidSettings(Section):
+    """An ISA-form PID: gain in output units per process unit; negative when the output lowers the process value."""
+
+    kind: Literal["pid"] = "pid"
+    gain: Finite
+    integral_seconds: Seconds
+    derivative_seconds: NotNegative = 0.0
+    filter_seconds: NotNegative = 1.0
+    set_point_rate_per_second: Positive | None = Field(
+        default=None, description="how fast a new set-point is approached, in process units; at once if not given"
+    )
+
+
+class MpcOutputSettings(Section):
+    """One controlled output of an MPC."""
+
+    signal: SignalName
+    error_scale: Positive = Field(description="an error that hurts as much as this much of any other output, its unit")
+    reference_seconds: NotNegative = Field(description="time constant towards the set-point; 0 is as fast as it goes")
+    disturbance_lag_seconds: NotNegative = Field(description="how slowly disturbances come in; 0 is at once")
+    disturbance_settling_seconds: Seconds = Field(description="in which time their estimate has caught up")
+    low: Finite | None = Field(default=None, description="left only where nothing else is left")
+    high: Finite | None = None
+
+
+class MpcInputSettings(Section):
+    """One manipulated input of an MPC; its limits are those of the gate."""
+
+    signal: SignalName
+    move_seconds: NotNegative = Field(description="over which time a step is spread where nothing presses")
+
+
+class MpcSettings(Section):
+    """A linear MPC on an identified model. Inputs and outputs are those of the artefact, in its order."""
+
+    kind: Literal["mpc"] = "mpc"
+    model: Path = Field(description="artefact of `edged mpc identify`, relative to this file")
+    horizon_seconds: Seconds
+    inputs: Annotated[tuple[MpcInputSettings, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[MpcOutputSettings, ...], Field(min_length=1)]
+    fallback: PidSettings = Field(description="moves the output in every cycle in which the MPC can't")
+
+    @model_validator(mode="after")
+    def _apart(self) -> MpcSettings:
+        names = [*(entry.signal for entry in self.inputs), *(output.signal for output in self.outputs)]
+        if len(set(names)) != len(names):
+            raise ValueError(f"every signal must be named once, got {', '.join(names)}")
+        return self
+
+
+CONTROLLER_KINDS = ("pid", "mpc")
+
+
+def _kind(value: Any) -> Any:
+    """A controller without a kind is a PID."""
+    if isinstance(value, BaseModel):
+        return getattr(value, "kind", None)
+    return value.get("kind", "pid") if isinstance(value, dict) else "pid"
+
+
+ControllerSettings: TypeAlias = Annotated[
+    Annotated[PidSettings, Tag("pid")] | Annotated[MpcSettings, Tag("mpc")],
+    Discriminator(_kind),
+]
