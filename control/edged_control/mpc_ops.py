@@ -80,8 +80,9 @@ def report_text(report: IdentificationReport) -> str:
 def init_text(path: Path, loop: str) -> str:
     """The commented configuration of a loop's controller for the artefact at `path`. Raises UnusableModel."""
     artefact = load(path)
-    settings = proposed(artefact.model, path, [ERROR_SCALE] * len(artefact.model.outputs))
-    return "\n".join([*_head(artefact, loop, proposed_period(artefact.model)), *_body(settings, artefact)]) + "\n"
+    period = max(proposed_period(artefact.model), artefact.period_seconds)
+    settings = proposed(artefact.model, path, [ERROR_SCALE] * len(artefact.model.outputs), period)
+    return "\n".join([*_head(artefact, loop, period), *_body(settings, artefact)]) + "\n"
 
 
 def _ports(header: Sequence[str]) -> dict[str, str]:

@@ -36,8 +36,8 @@ def build(settings: MpcSettings, model: ProcessModel, limits: Sequence[InputLimi
     return Mpc(model, tuning, limits, bands)
 
 
-def proposed(model: ProcessModel, path: Path, error_scales: Sequence[float]) -> MpcSettings:
-    """Settings by the tuning rule: each signal by the fastest path that it has."""
+def proposed(model: ProcessModel, path: Path, error_scales: Sequence[float], period_seconds: float) -> MpcSettings:
+    """Settings by the tuning rule: each signal by the fastest path that it has, the PID for a loop of that period."""
     columns = list(zip(*model.channels, strict=True))
     slowest = max(_span(_fastest(row)) for row in model.channels)
     return MpcSettings(
@@ -59,7 +59,7 @@ def proposed(model: ProcessModel, path: Path, error_scales: Sequence[float]) -> 
             )
             for port, row, scale in zip(model.outputs, model.channels, error_scales, strict=True)
         ),
-        fallback=_simc(_fastest(model.channels[0]), proposed_period(model)),
+        fallback=_simc(_fastest(model.channels[0]), period_seconds),
     )
 
 

@@ -25,6 +25,7 @@ A simulated glass line behind real servers, for trying edged without a plant.
   edged-sim replay FILE.csv --config-out replay.yaml      a recording, through a real OPC UA server
   edged-sim replay tep --rows-per-second 10               Tennessee Eastman, from the folder EDGED_DATA
   edged-sim dataset --out DIR --hours 12 --seed 1         training files, faster than real time
+  edged-sim steps --out steps.csv                         a step test, to find a process model in
   edged-sim broker --port 1883                            a small MQTT broker where mosquitto is missing
 """
 
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_replay(commands)
     _add_dataset(commands)
+    _add_steps(commands)
     _add_broker(commands)
     face = commands.add_parser("face", description="The process of one face; started by run, never by hand.")
     face.set_defaults(command=_face)
@@ -126,6 +128,23 @@ def _add_dataset(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--records", type=Path, metavar="FILE.jsonl", help="also single readings, as recorders keep them"
     )
     dataset.set_defaults(command=_dataset)
+
+
+def _add_steps(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    steps = commands.add_parser(
+        "steps",
+        help="write the recording of a step test, faster than real time",
+        description="Moves one set-point of the plant up and down and records what follows, for `edged mpc identify`. "
+        "Same options, same bytes.",
+    )
+    steps.add_argument("--out", type=Path, required=True, metavar="FILE.csv", help="the recording")
+    steps.add_argument("--move", default="forming/belt_speed_setpoint", metavar="SIGNAL", help="(default: %(default)s)")
+    steps.add_argument("--watch", default="forming/thickness", metavar="SIGNAL", help="(default: %(default)s)")
+    steps.add_argument("--by", type=_positive, default=8.0, help="so far to either side (default: %(default)s)")
+    steps.add_argument("--hold-seconds", type=_whole, default=20, help="at least between moves (default: %(default)s)")
+    steps.add_argument("--minutes", type=_whole, default=30, help="of plant time (default: %(default)s)")
+    steps.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
+    steps.set_defaults(command=_steps)
 
 
 def _add_broker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -234,6 +253,13 @@ def _dataset(options: argparse.Namespace) -> None:
     elif not honesty.accepted:
         print("judgement         rejected: too easy or too noisy to learn from")
         sys.exit(REJECTED)
+
+
+def _steps(options: argparse.Namespace) -> None:
+    from edged_sim.step_test import StepTest, record
+
+    test = StepTest(options.move, options.watch, options.by, options.hold_seconds, options.minutes, options.seed)
+    print(f"{record(test, options.out):,} rows in {options.out}")
 
 
 def _broker(options: argparse.Namespace) -> None:
