@@ -92,7 +92,7 @@ def misfits(
             faults.append((where, f"{signal} is in {unit!r}, the model speaks of it in {units[0]!r}"))
     longest = LONGEST_PERIOD_SHARE * fastest_seconds(model)
     if not artefact.period_seconds <= loop.period_seconds <= max(longest, artefact.period_seconds):
-        span = f"{artefact.period_seconds:g}..{max(longest, artefact.period_seconds):g} s"
+        span = f"{artefact.period_seconds:.3g}..{max(longest, artefact.period_seconds):.3g} s"
         faults.append((("period_seconds",), f"must be within {span} for this model, got {loop.period_seconds:g}"))
     return faults
 

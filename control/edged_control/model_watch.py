@@ -11,15 +11,16 @@ from edged_control.model import Artefact
 SMOOTHING_PERIODS = 10.0
 PATIENCE_PERIODS, PATIENCE_SETTLINGS = 30.0, 2.0
 """The longer of the two: a disturbance that came at once is over by then."""
+LIMIT_NOISES = 1.5
 MOST_TRIPS = 3
 """After so many the model comes back only when an engineer says so."""
 
 
 class ModelWatch:
-    """`error` is a prediction's, in the output's unit; smaller smoothed errors than `noise` are none."""
+    """`error` is a prediction's, in the output's unit, `noise` the standard deviation that they should have."""
 
     def __init__(self, noise: float, period_seconds: float, patience_seconds: float) -> None:
-        self._noise = noise
+        self._limit = LIMIT_NOISES * noise
         self._span = SMOOTHING_PERIODS * period_seconds
         self._patience = patience_seconds
         self._smoothed = 0.0
@@ -33,7 +34,7 @@ class ModelWatch:
         """One prediction and what came of it, `seconds` after the last."""
         share = min(seconds / self._span, 1.0)
         self._smoothed += share * (error - self._smoothed)
-        is_wrong = abs(self._smoothed) > self._noise
+        is_wrong = abs(self._smoothed) > self._limit
         self._wrong = max(0.0, self._wrong + (seconds if is_wrong else -seconds))
         self._right = 0.0 if is_wrong else self._right + seconds
         if not self.fault and self._wrong >= self._patience:

@@ -60,7 +60,7 @@ class SolverProcess:
         self._model_hash = model_hash
         self._clock = clock
         self._command = command
-        self._deadline = min(DEADLINE_PERIODS * setup.period_seconds, LONGEST_DEADLINE_SECONDS)
+        self.deadline_seconds = min(DEADLINE_PERIODS * setup.period_seconds, LONGEST_DEADLINE_SECONDS)
         self._process: Process | None = None
         self._fault = "the solver is not started"
         self._owed: tuple[int, asyncio.Future[Answer]] | None = None
@@ -96,11 +96,11 @@ class SolverProcess:
         self._owed = (question.number, future)
         process.stdin.write(framed(question))
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(self.deadline_seconds):
                 return await future
         except TimeoutError:
             self._unanswered += 1
-            return Answer(number=question.number, fault=f"no answer within {self._deadline:g} s")
+            return Answer(number=question.number, fault=f"no answer within {self.deadline_seconds:g} s")
 
     async def _live(self) -> str:
         """One life of the process; why it ended."""

@@ -35,8 +35,10 @@ from edged.types import (
     WriteOutcome,
 )
 from edged_control.approval import Approval, signed
+from edged_control.controllers import SolverFactory
 from edged_control.executor import ControlExecutor, LoopStatus
 from edged_control.gate import Mode
+from edged_control.model import Artefact
 from tests.unit.control.simulated_plc import (
     BELT,
     HEARTBEAT,
@@ -163,6 +165,8 @@ class Rig:
     limits: Sequence[Limits] = (BELT_LIMITS,)
     rollback: RollbackSettings | None = None
     latest: Callable[[str], Sample | None] = lambda _: None
+    artefact: Artefact | None = None
+    build_solver: SolverFactory | None = None
 
     clock: VirtualClock = field(default_factory=SteppingClock)
 
@@ -204,6 +208,8 @@ class Rig:
             alarms=self.alarms,
             engineering_keys=self.state_directory / "engineers.pub",
             latest=lambda path: self.latest(path),
+            models={} if self.artefact is None else {self.loop.name: self.artefact},
+            build_solver=self.build_solver,
         )
 
     def trust(self, key: Ed25519PrivateKey) -> None:

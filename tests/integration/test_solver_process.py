@@ -1,0 +1,173 @@
+"""The process of a solver: killed, stopped, slow or garbled, it costs an answer, never time, and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from edged.clock import SystemClock
+from edged.supervise import start_task
+from edged_control.model import Artefact, Channel, Port, ProcessModel, encoded
+from edged_control.mpc_settings import proposed
+from edged_control.solver import COMMAND, LONGEST_DEADLINE_SECONDS, SolverProcess
+from edged_control.solver_messages import Answer, InputRange, Question, Setup
+
+BELT, THICKNESS = Port("line_a/forming/belt_speed_setpoint", "m/min"), Port("line_a/forming/thickness", "mm")
+MODEL = ProcessModel((BELT,), (THICKNESS,), ((Channel(-0.027, 7.0, 1.0, 0.8),),))
+ARTEFACT = Artefact(MODEL, 1.0, (95.0,), (93.0,), (0.01,), "step test", "0" * 64)
+SETUP = Setup(
+    artefact=encoded(ARTEFACT),
+    settings=proposed(MODEL, Path("belt.json"), [1.0], 1.0),
+    limits=(InputRange(low=50.0, high=200.0, rate_per_second=1 / 3),),
+    period_seconds=60.0,
+)
+PATIENCE_SECONDS = 30.0
+READY = f"import sys; from edged_control.solver_messages import *; hash = {ARTEFACT.hash!r}; out = sys.stdout.buffer; "
+FRAME = "out.write(framed(Ready(model_hash=hash))); out.flush(); sys.stdin.buffer.read(1); "
+"""What a process does that sets itself up rightly, and then waits for the first byte of anything."""
+
+
+def question(number: int) -> Question:
+    return Question(
+        number=number, set_points=(4.0,), outputs=(4.2,), applied=(150.0,), seconds=60.0 * (number > 1), fresh=True
+    )
+
+
+def script(code: str) -> Sequence[str]:
+    return (sys.executable, "-c", code)
+
+
+@asynccontextmanager
+async def solver(command: Sequence[str] = COMMAND, setup: Setup = SETUP) -> AsyncIterator[SolverProcess]:
+    process = SolverProcess("thickness", setup, ARTEFACT.hash, SystemClock(), command)
+    task = start_task("solver", process.run())
+    try:
+        yield process
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def ready(process: SolverProcess) -> int:
+    await until(lambda: process.pid is not None)
+    assert process.pid is not None
+    return process.pid
+
+
+async def fault_of(process: SolverProcess, words: str) -> Answer:
+    """Asks until the fault is the one that is waited for."""
+    number = 1000
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            number += 1
+            answer = await process.ask(question(number))
+            assert answer.inputs == ()
+            if words in answer.fault:
+                return answer
+            await asyncio.sleep(0.01)
+
+
+async def test_it_answers_like_the_controller_in_this_process() -> None:
+    from edged_control.workbench import Workbench
+
+    bench = Workbench(SETUP)
+    async with solver() as process:
+        assert "solver" in (await process.ask(question(1))).fault
+        await ready(process)
+        for number in range(1, 6):
+            answer, expected = await process.ask(question(number)), bench.answer(question(number))
+            assert answer.inputs == expected.inputs
+            assert answer.errors == expected.errors
+            assert answer.fault == ""
+
+
+async def test_a_killed_process_is_known_at_once_and_another_takes_its_place() -> None:
+    async with solver() as process:
+        first = await ready(process)
+        os.kill(first, signal.SIGKILL)
+        answer = await process.ask(question(1))
+        assert answer.inputs == ()
+        assert answer.fault.startswith("the solver ended")
+        await until(lambda: process.pid not in (None, first))
+        assert (await process.ask(question(2))).fault == ""
+
+
+async def test_a_stopped_process_costs_one_deadline_and_is_replaced() -> None:
+    async with solver(setup=SETUP.model_copy(update={"period_seconds": 1.0})) as process:
+        first = await ready(process)
+        os.kill(first, signal.SIGSTOP)
+        faults = [(await process.ask(question(number))).fault for number in range(1, 4)]
+        assert faults == ["no answer within 0.2 s", *["the solver has not answered yet"] * 2]
+        await until(lambda: process.pid not in (None, first))
+        assert (await process.ask(question(4))).fault == ""
+
+
+async def test_a_late_answer_is_nobodys_answer_to_a_later_question() -> None:
+    async with solver() as process:
+        pid = await ready(process)
+        os.kill(pid, signal.SIGSTOP)
+        assert "no answer" in (await process.ask(question(1))).fault
+        os.kill(pid, signal.SIGCONT)
+        number, answers = 1, list[Answer]()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not answers or answers[-1].fault:
+                number += 1
+                answers.append(await process.ask(question(number)))
+                await asyncio.sleep(0.05)
+        assert answers[-1].number == number
+        assert process.pid == pid, "it was late, not stuck"
+
+
+@pytest.mark.parametrize(
+    ("command", "fault"),
+    [
+        (("/nonexistent/solver",), "can't be started"),
+        (script("print('hello, this is no solver at all')"), "a message of"),
+        (script("import time; time.sleep(60)"), "the solver starts"),
+        (script("raise SystemExit(7)"), "with status 7"),
+        (script(READY + "out.write(framed(Ready(model_hash='0')))"), "it uses another model"),
+        (script(READY + "out.write(framed(Ready(fault='no plan')))"), "refuses: no plan"),
+        (script(READY + FRAME + "out.write(b'\\xff' * 8); out.flush(); sys.stdin.buffer.read()"), "a message of"),
+        (script(READY + FRAME + "out.write(LENGTH.pack(2) + b'{}'); out.flush(); sys.stdin.read()"), "no Answer"),
+        (script(READY + FRAME + "out.write(framed(Answer(number=77))); out.flush(); input()"), "nobody asked"),
+        (
+            script(READY + FRAME + 'b = b\'{"number": 1, "inputs": [NaN]}\'; out.write(LENGTH.pack(len(b)) + b)'),
+            "no Answer",
+        ),
+    ],
+)
+async def test_a_process_that_is_no_solver_is_said_to_be_none(command: Sequence[str], fault: str) -> None:
+    async with solver(command) as process:
+        await fault_of(process, fault)
+
+
+async def test_a_model_that_is_damaged_on_the_way_is_refused_by_the_process() -> None:
+    damaged = SETUP.model_copy(update={"artefact": SETUP.artefact.replace("-0.027", "-0.127")})
+    async with solver(setup=damaged) as process:
+        assert "does not have the hash" in (await fault_of(process, "refuses")).fault
+
+
+async def test_no_process_outlives_whoever_asked() -> None:
+    async with solver() as process:
+        pid = await ready(process)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_no_deadline_is_longer_than_a_second() -> None:
+    process = SolverProcess("slow", SETUP, "", SystemClock())
+    assert process.deadline_seconds == LONGEST_DEADLINE_SECONDS

@@ -1,0 +1,210 @@
+"""A loop under MPC: whatever its solver does, the PID takes over in the same cycle and without a bump."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from edged.ports import Action, Order, Outcome, Role
+from edged.types import DecisionPhase
+from edged_control.gate import Mode
+from edged_control.solver_messages import Answer
+from tests.unit.control.inline_solver import GAIN, InlineSolver, artefact, mpc_rig
+from tests.unit.control.rig import RATE_PER_SECOND, MakeRig, Rig, finish
+
+QUANTUM = RATE_PER_SECOND * 1.0
+ROUNDING = 1e-4
+STEP_UP = 1.1
+
+
+def answered(**changes: object) -> Callable[[Answer], Answer]:
+    return lambda answer: answer.model_copy(update=changes)
+
+
+@pytest.fixture
+def led(make_rig: MakeRig) -> tuple[Rig, InlineSolver]:
+    """A loop under MPC that has work to do."""
+    rig, solver = mpc_rig(make_rig)
+    rig.step(5)
+    rig.plc.product *= STEP_UP
+    rig.step(15)
+    assert rig.mode() is Mode.AUTOMATIC
+    assert rig.status.controller == "mpc"
+    return rig, solver
+
+
+def steps(values: Iterable[float], first: float) -> list[float]:
+    before = first
+    found = []
+    for value in values:
+        found.append(value - before)
+        before = value
+    return found
+
+
+def test_the_mpc_brings_the_ribbon_back_and_its_model_is_in_every_decision(make_rig: MakeRig) -> None:
+    rig, _ = mpc_rig(make_rig)
+    rng = random.Random(5)
+    rig.plc.noise = [rng.gauss(0.0, 0.01) for _ in range(997)]
+    rig.step(30)
+    rig.plc.product *= STEP_UP
+    rig.step(120)
+    assert rig.plc.belt == pytest.approx(165.0, abs=1.0)
+    assert rig.plc.thickness == pytest.approx(4.0, abs=0.05)
+    decided = rig.road.decisions(DecisionPhase.DECIDED)
+    assert {(decision.controller, decision.model_hash) for decision in decided} == {("mpc", artefact().hash)}
+    assert len(rig.own_writes()) >= 40
+    assert rig.alarms.standing == {}
+
+
+def test_it_leads_after_good_cycles_and_is_asked_from_the_first(make_rig: MakeRig) -> None:
+    rig, solver = mpc_rig(make_rig)
+    seen = []
+    for _ in range(4):
+        rig.step()
+        seen.append((rig.mode(), rig.status.rung))
+    assert seen == [
+        (Mode.MANUAL, "pid"),
+        (Mode.MANUAL, "pid"),
+        (Mode.AUTOMATIC, "mpc"),
+        (Mode.AUTOMATIC, "mpc"),
+    ]
+    assert [question.number for question in solver.questions] == [1, 2, 3, 4]
+    assert "control_fallback" not in rig.alarms.names()
+
+
+BAD_ANSWERS = {
+    "fault": answered(fault="no plan keeps all limits"),
+    "zero": answered(inputs=(0.0,)),
+    "not a number": answered(inputs=(math.nan,)),
+    "infinite": answered(inputs=(math.inf,)),
+    "too long": answered(inputs=(150.0, 150.0)),
+    "empty": answered(inputs=()),
+    "no error told": answered(errors=()),
+    "too far": answered(inputs=(170.0,)),
+    "outside the limits": answered(inputs=(201.0,)),
+    "another question": answered(number=0),
+}
+
+
+@pytest.mark.parametrize("spoil", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
+def test_the_pid_takes_over_in_the_same_cycle_without_a_bump(
+    led: tuple[Rig, InlineSolver], spoil: Callable[[Answer], Answer]
+) -> None:
+    rig, solver = led
+    readback, before = rig.plc.belt, len(rig.own_writes())
+    solver.spoil = spoil
+    rig.step()
+    assert rig.status.controller == rig.status.rung == "pid"
+    assert rig.mode() is Mode.AUTOMATIC
+    assert rig.status.rung_reason
+    assert rig.road.decisions()[-1].model_hash == ""
+    moves = steps(rig.own_writes()[before:], readback)
+    assert len(moves) == 1, "the loop goes on moving"
+    assert abs(moves[0]) <= QUANTUM + ROUNDING
+    assert ("control_fallback", "thickness") in rig.alarms.standing
+    solver.spoil = None
+    rig.step(2)
+    assert rig.status.rung == "pid"
+    assert rig.status.rung_reason == "well again, waits for 3 good cycles"
+    readback, before = rig.plc.belt, len(rig.own_writes())
+    rig.step()
+    assert rig.status.rung == "mpc"
+    assert rig.alarms.standing == {}
+    assert all(abs(move) <= QUANTUM + ROUNDING for move in steps(rig.own_writes()[before:], readback))
+    rig.step(60)
+    assert rig.plc.thickness == pytest.approx(4.0, abs=0.02)
+
+
+def test_a_take_over_at_rest_moves_nothing(make_rig: MakeRig) -> None:
+    rig, solver = mpc_rig(make_rig)
+    rig.step(60)
+    solver.spoil = answered(fault="gone")
+    rig.step(60)
+    solver.spoil = None
+    rig.step(60)
+    assert rig.own_writes() == []
+
+
+def test_a_start_from_the_last_solution_needs_that_it_was_applied(led: tuple[Rig, InlineSolver]) -> None:
+    rig, solver = led
+    rig.step(2)
+    assert not solver.questions[-1].fresh
+    solver.spoil = answered(fault="gone")
+    rig.step(2)
+    assert solver.questions[-1].fresh
+    solver.spoil = None
+    rig.step(4)
+    assert solver.questions[-2].fresh
+    rig.plc.operate(140.0)
+    rig.step(2)
+    assert rig.mode() is Mode.LOCAL_OVERRIDE
+    assert solver.questions[-1].fresh
+    assert solver.questions[-1].applied == (140.0,)
+
+
+def test_after_an_operator_hands_back_the_mpc_starts_where_he_left_it(led: tuple[Rig, InlineSolver]) -> None:
+    rig, _ = led
+    rig.plc.operate(140.0)
+    rig.step(5)
+    assert rig.hand_over(Mode.AUTOMATIC) is None
+    before = len(rig.own_writes())
+    rig.step(5)
+    assert rig.status.controller == "mpc"
+    assert all(abs(move) <= QUANTUM + ROUNDING for move in steps(rig.own_writes()[before:], 140.0))
+
+
+def test_a_solver_that_lost_its_memory_takes_over_without_a_bump(led: tuple[Rig, InlineSolver]) -> None:
+    rig, solver = led
+    solver.spoil = answered(fault="the solver ended")
+    rig.step(3)
+    solver.restart()
+    solver.spoil = None
+    readback, before = rig.plc.belt, len(rig.own_writes())
+    rig.step(10)
+    assert rig.status.rung == "mpc"
+    assert all(abs(move) <= QUANTUM + ROUNDING for move in steps(rig.own_writes()[before:], readback))
+
+
+@pytest.mark.parametrize("factor", [-1.0, 3.0])
+def test_a_model_that_is_wrong_hands_over_before_it_does_harm(make_rig: MakeRig, factor: float) -> None:
+    rig, _ = mpc_rig(make_rig, artefact(gain=factor * GAIN))
+    rng = random.Random(5)
+    rig.plc.noise = [rng.gauss(0.0, 0.01) for _ in range(997)]
+    rig.step(30)
+    rig.plc.product *= STEP_UP
+    rig.step(240)
+    assert "control_fallback" in rig.alarms.names()
+    assert rig.plc.thickness == pytest.approx(4.0, abs=0.1)
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.0, 1.3])
+def test_a_model_that_fits_well_enough_is_kept(make_rig: MakeRig, factor: float) -> None:
+    rig, _ = mpc_rig(make_rig, artefact(gain=factor * GAIN))
+    rng = random.Random(5)
+    rig.plc.noise = [rng.gauss(0.0, 0.01) for _ in range(997)]
+    rig.step(30)
+    for _ in range(4):
+        rig.plc.product *= STEP_UP
+        rig.step(120)
+        rig.plc.product /= STEP_UP
+        rig.step(120)
+    assert "control_fallback" not in rig.alarms.names()
+    assert rig.status.rung == "mpc"
+
+
+def test_an_engineer_who_asks_for_auto_trusts_the_model_and_an_operator_does_not(make_rig: MakeRig) -> None:
+    rig, solver = mpc_rig(make_rig)
+    solver.spoil = lambda answer: answer.model_copy(update={"errors": (0.05,)})
+    rig.step(90)
+    assert rig.status.rung == "pid"
+    assert rig.status.rung_reason.startswith("the model has been wrong by 0.0")
+    solver.spoil = None
+    for role, rung in ((Role.OPERATOR, "pid"), (Role.ENGINEER, "mpc")):
+        order = Order(Action.MODE, "thickness", "AUTO", "", "anna", role)
+        assert finish(rig.control.desk.act(order)).outcome is Outcome.ACCEPTED
+        rig.step(4)
+        assert rig.status.rung == rung
