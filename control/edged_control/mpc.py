@@ -96,6 +96,8 @@ class Mpc:
         scales, moves = tuning.error_scales, tuning.move_seconds
         self._problem = Problem(self._horizon, self._ramps, gains, scales, moves, bands)
         self._origin: tuple[Array, Array] | None = None
+        self.began = False
+        """Whether the estimate began anew in the last call: it took the plant for one that stands still."""
 
     @property
     def innovation(self) -> Array:
@@ -136,6 +138,7 @@ class Mpc:
         if not (0.0 <= pause <= LONGEST_PAUSE_PERIODS and np.isfinite(applied).all()):
             self._origin, pause = None, 0.0
             self._estimator.reset()
+        self.began = self._origin is None
         if self._origin is None:
             if not (np.isfinite(applied).all() and np.isfinite(measured).all()):
                 return None

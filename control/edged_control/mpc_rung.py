@@ -41,6 +41,7 @@ class MpcRung:
         self._meters = meters
         self._number = 0
         self._asked = -math.inf
+        self._knew = False
         self._wish: float | None = None
         self._proposed: float | None = None
 
@@ -60,7 +61,7 @@ class MpcRung:
             )
         )
         self._proposed = None
-        fault = answer.fault or self._unfit(answer, moment)
+        fault = answer.fault or self._unfit(answer, moment) or self._forgetful(answer)
         if fault:
             self._meters.unsolved.inc()
             return fault
@@ -83,6 +84,11 @@ class MpcRung:
     def trust(self) -> None:
         """An engineer says that the model fits."""
         self._watch.trust()
+
+    def _forgetful(self, answer: Answer) -> str:
+        """A solver that knew the plant and now begins anew has to follow it for a while before it leads."""
+        knew, self._knew = self._knew, True
+        return "the solver begins anew, it has to follow the plant first" if knew and answer.began else ""
 
     def _unfit(self, answer: Answer, moment: Moment) -> str:
         """Why an answer that claims success is none: its shape, the limits, or more than one period's move."""

@@ -20,6 +20,8 @@ from edged_control.surroundings import FALLBACK_ALARM, Surroundings
 WALK = "walk"
 CONTROLLER_PRIORITY = 0
 PERSON_PRIORITY = 100
+GRACE_CYCLES = 2
+"""After a start a solver may be ready so much later than the loop: that is no alarm."""
 
 log = get_logger("control")
 
@@ -41,6 +43,7 @@ class Proposer:
         self._alarms = around.alarms
         self._rungs = tuple(rungs)
         self._ladder = Ladder([rung.name for rung in rungs], settings.good_cycles)
+        self._grace = GRACE_CYCLES + settings.good_cycles
         self._last = -math.inf
         self._walk: Proposal | None = None
 
@@ -121,12 +124,19 @@ class Proposer:
         if self._ladder.leader != before:
             told = {"loop": self._settings.name, "rung": self._ladder.leader, "before": before}
             log.info("loop_rung", **told, reason=self._ladder.reason)
-        if self._ladder.fallen and moment.automatic:
+        self._tell(automatic=moment.automatic)
+        return None if position is None else self._rungs[position]
+
+    def _tell(self, *, automatic: bool) -> None:
+        """An alarm stands while a lower rung than the configured one moves the output."""
+        if not self._ladder.fallen:
+            self._grace = 0
+            self._alarms.clear_alarm(FALLBACK_ALARM, self._settings.name)
+        elif automatic and self._grace > 0:
+            self._grace -= 1
+        elif automatic:
             message = f"{self._ladder.leader} controls instead of {self._rungs[0].name}: {self._ladder.reason}"
             self._alarms.raise_alarm(FALLBACK_ALARM, self._settings.name, Priority.MEDIUM, message)
-        elif not self._ladder.fallen:
-            self._alarms.clear_alarm(FALLBACK_ALARM, self._settings.name)
-        return None if position is None else self._rungs[position]
 
     def _led(self, leader: Rung | None, moment: Moment) -> Wanted:
         if leader is None:

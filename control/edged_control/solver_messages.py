@@ -57,12 +57,16 @@ class Question(Message):
 
 
 class Answer(Message):
-    """What is to be applied, or the fault for which there is nothing; and by how much the prediction was wrong."""
+    """What is to be applied, or the fault for which there is nothing; and by how much the prediction was wrong.
+
+    `began` tells that nothing was known of the plant before this question.
+    """
 
     number: int
     inputs: tuple[Finite, ...] = ()
     errors: tuple[Finite, ...] = ()
     solve_seconds: NotNegative = 0.0
+    began: bool = False
     fault: str = ""
 
 

@@ -27,10 +27,14 @@ class Workbench:
         began = time.perf_counter()
         plan = self._mpc.update(question.set_points, question.outputs, question.applied, question.seconds)
         seconds = time.perf_counter() - began
-        errors = tuple(map(float, self._mpc.innovation))
-        if isinstance(plan, Plan):
-            return Answer(number=question.number, inputs=plan.inputs, errors=errors, solve_seconds=seconds)
-        return Answer(number=question.number, errors=errors, solve_seconds=seconds, fault=plan.reason)
+        told = Answer(
+            number=question.number,
+            errors=tuple(map(float, self._mpc.innovation)),
+            solve_seconds=seconds,
+            began=self._mpc.began,
+        )
+        changes = {"inputs": plan.inputs} if isinstance(plan, Plan) else {"fault": plan.reason}
+        return told.model_copy(update=changes)
 
     def _try_out(self, limits: list[InputLimits], outputs: int) -> None:
         """The first solve is slower than all others: it happens before anybody waits for one."""

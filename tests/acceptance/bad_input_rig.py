@@ -32,6 +32,7 @@ def derived(folder: Path, *changes: tuple[str, str]) -> Path:
     text = EXAMPLE.read_text(encoding="utf-8")
     places = (
         ("bundle: models/", f"bundle: {EXAMPLE.parent}/models/"),
+        ("model: models/", f"model: {EXAMPLE.parent}/models/"),
         ("ceiling: ceiling", f"ceiling: {EXAMPLE.parent}/ceiling"),
     )
     for old, new in (*places, *changes):

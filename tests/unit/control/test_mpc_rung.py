@@ -119,6 +119,17 @@ def test_the_pid_takes_over_in_the_same_cycle_without_a_bump(
     assert rig.plc.thickness == pytest.approx(4.0, abs=0.02)
 
 
+def test_a_solver_that_never_comes_up_is_an_alarm(make_rig: MakeRig) -> None:
+    rig, solver = mpc_rig(make_rig)
+    solver.spoil = answered(fault="the solver starts")
+    rig.step(5)
+    assert rig.status.controller == "pid"
+    assert rig.alarms.standing == {}, "a solver may need a moment"
+    rig.step(5)
+    message = rig.alarms.standing["control_fallback", "thickness"]
+    assert message == "pid controls instead of mpc: the solver starts"
+
+
 def test_a_take_over_at_rest_moves_nothing(make_rig: MakeRig) -> None:
     rig, solver = mpc_rig(make_rig)
     rig.step(60)
@@ -159,11 +170,11 @@ def test_after_an_operator_hands_back_the_mpc_starts_where_he_left_it(led: tuple
 
 def test_a_solver_that_lost_its_memory_takes_over_without_a_bump(led: tuple[Rig, InlineSolver]) -> None:
     rig, solver = led
-    solver.spoil = answered(fault="the solver ended")
-    rig.step(3)
     solver.restart()
-    solver.spoil = None
     readback, before = rig.plc.belt, len(rig.own_writes())
+    rig.step()
+    assert rig.status.controller == "pid", "it is there in time, but knows nothing yet"
+    assert rig.status.rung_reason.startswith("the solver begins anew")
     rig.step(10)
     assert rig.status.rung == "mpc"
     assert all(abs(move) <= QUANTUM + ROUNDING for move in steps(rig.own_writes()[before:], readback))
