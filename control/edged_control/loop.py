@@ -242,8 +242,8 @@ class Loop:
             await self._settle(seen)
             fault = self._fault(seen) or self._set_point.fault
             self._modes.count(fault)
-            if fault:
-                self._proposer.drop()
+            if fault and not self._frozen.frozen:
+                self._proposer.drop()  # where the gauge stands still a person may go on: in MAN his eyes count
             await self._end_waiting()
             wanted = await self._proposer.propose(self._modes.actual, self._set_point.value, seen)
             if wanted.fault:

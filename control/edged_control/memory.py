@@ -33,7 +33,7 @@ class Remembered(BaseModel):
     """One loop's lasting state. `baseline` is None when it isn't known; `yielded` tells why the loop let go.
 
     `target` and `set_point` are a person's choice, None where nobody made one; the set-point was entered while the
-    configuration said `configured`.
+    configuration said `configured` and the line made `grade`, None where it told none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +44,7 @@ class Remembered(BaseModel):
     yielded: str = ""
     set_point: Finite | None = None
     configured: Finite | None = None
+    grade: str | None = None
 
 
 class _Spent(BaseModel):

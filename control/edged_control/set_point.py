@@ -9,6 +9,7 @@ from edged.settings import LoopSettings
 from edged.types import Quality, Refused, Signal
 from edged_control.gate import Observed, number
 from edged_control.loop_memory import LoopMemory
+from edged_control.memory import Remembered
 
 log = get_logger("control")
 
@@ -34,8 +35,7 @@ class SetPoint:
     def start(self) -> None:
         """Takes up what was remembered."""
         remembered = self._memory.recall()
-        is_current = remembered is not None and remembered.configured == self._configured
-        entered = remembered.set_point if remembered is not None and is_current else None
+        entered = remembered.set_point if remembered is not None and self._is_current(remembered) else None
         self.value = self._configured if entered is None else entered
 
     def follow(self, observed: Observed | None) -> None:
@@ -62,17 +62,22 @@ class SetPoint:
         high = math.inf if signal.high is None else signal.high
         if not low <= value <= high:
             return Refused(f"limits: {value:g} is outside {low:g}..{high:g} {signal.unit}, the range of {signal.path}")
-        state = self._memory.state().model_copy(update={"set_point": value, "configured": self._configured})
-        if not self._memory.keep(state):
+        changes = {"set_point": value, "configured": self._configured, "grade": self.grade or None}
+        if not self._memory.keep(self._memory.state().model_copy(update=changes)):
             return Refused("memory: the set-point can't be kept")
         log.info("set_point", loop=self._loop, value=value, before=self.value, identity=identity)
         self.value = value
         return None
 
     def _change_grade(self, grade: str, configured: float) -> None:
-        """The first grade after a start is no change: what a person entered for it still holds."""
+        """What a person entered for one grade is over with it, also when it changed while edged was away."""
         before, self.grade, self._configured = self.grade, grade, configured
-        if before:
-            self._memory.keep(self._memory.state().model_copy(update={"set_point": None}))
+        remembered = self._memory.recall()
+        if remembered is not None and remembered.set_point is not None and (before or not self._is_current(remembered)):
+            self._memory.keep(remembered.model_copy(update={"set_point": None}))
         self.start()
         log.info("grade", loop=self._loop, grade=grade, before=before, set_point=self.value)
+
+    def _is_current(self, remembered: Remembered) -> bool:
+        """Whether it was entered for what the line makes, and the configuration still says the same."""
+        return remembered.configured == self._configured and remembered.grade in (None, self.grade)

@@ -21,6 +21,9 @@ ROUNDING = 1e-4
 NOTICEABLE = 0.0101
 """What the loop's readback tolerance hides from it, float32 included."""
 
+FROZEN_MARGIN_SECONDS = 4.0
+"""A loop looks once a second, and may not have believed one of the looks."""
+
 BELIEVED = 4
 """One of the last values that any daemon read or sent is what the next one must find, or somebody moved the output."""
 
@@ -36,6 +39,9 @@ class Envelope:
     approval_threshold: float = 50.0
     readback_age_seconds: float = 1.0
     process_value_age_seconds: float = 3.0
+    grades: tuple[str, ...] = ()
+    frozen_seconds: float = math.inf
+    frozen_move: float = 1.0
 
 
 class Violation(AssertionError):
@@ -51,6 +57,9 @@ class _Daemon:
     changed_at: float = -math.inf
     must_yield: bool = False
     whole_read: ReadEntry | None = None
+    stands: float | None = None
+    place: float = 0.0
+    left_at: float = math.inf
 
 
 class EnvelopeOracle:
@@ -66,6 +75,7 @@ class EnvelopeOracle:
         self._last_foreign = -math.inf
         self._last_misled = -math.inf
         self._yielded = ""
+        self._last_handover = -math.inf
         self._read = 0
 
     def check(self, journal: Sequence[Entry]) -> None:
@@ -84,7 +94,7 @@ class EnvelopeOracle:
                 case ApprovalEntry():
                     self._approvals.append(entry)
                 case HandoverEntry():
-                    self._yielded = ""
+                    self._yielded, self._last_handover = "", entry.time
                     for daemon in self._daemons.values():
                         daemon.must_yield = False
         self._read = len(journal)
@@ -105,6 +115,7 @@ class EnvelopeOracle:
         daemon.whole_read = read
         if read.belt is None:
             return
+        self._watch(daemon, read.thickness, read.belt, read.time)
         self._note_arrival(read.belt, read.time)
         believed = self._believed[-BELIEVED:]
         self._believed.append(read.belt)
@@ -118,8 +129,18 @@ class EnvelopeOracle:
         daemon.expected, daemon.changed_at = read.belt, read.time
         self._anchors.append(read.belt)  # a register that lies is believed
 
+    def _watch(self, daemon: _Daemon, thickness: float | None, belt: float, time: float) -> None:
+        """Since when the belt has been away from where it was when the thickness last changed."""
+        if thickness is None:
+            return
+        if thickness != daemon.stands:
+            daemon.stands, daemon.place, daemon.left_at = thickness, belt, math.inf
+        elif math.isinf(daemon.left_at) and abs(belt - daemon.place) > self._envelope.frozen_move:
+            daemon.left_at = time
+
     def _judge(self, write: WriteEntry) -> None:
         self._judge_value(write)
+        self._judge_line(write)
         self._judge_freshness(write)
         self._judge_step(write)
         self._judge_pairs(write)
@@ -166,6 +187,15 @@ class EnvelopeOracle:
             raise Violation(f"written without permission: {write}")
         if not envelope.low <= read.belt <= envelope.high:
             raise Violation(f"written although the present value is outside the limits: {write}")
+
+    def _judge_line(self, write: WriteEntry) -> None:
+        """The line makes a grade that the loop knows, and its thickness has not died; a person may move the belt."""
+        read, envelope = write.read, self._envelope
+        if read is not None and read.grade_asked and read.grade not in envelope.grades:
+            raise Violation(f"written while the line makes {read.grade}: {write}")
+        left_at = self._daemons[write.by].left_at
+        if self._last_handover < left_at and write.time - left_at > envelope.frozen_seconds + FROZEN_MARGIN_SECONDS:
+            raise Violation(f"written although the thickness has stood still since {left_at}: {write}")
 
     def _judge_step(self, write: WriteEntry) -> None:
         """A step is measured from the readback; after a foreign change credit starts at zero."""

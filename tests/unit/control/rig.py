@@ -18,7 +18,7 @@ from edged.controller_settings import PidSettings
 from edged.errors import OutboxUnavailable
 from edged.metrics import Metrics
 from edged.ports import Action, Answer, Order, Outcome, Plant, Role
-from edged.settings import Condition, ControlSettings, LoopSettings, RollbackSettings
+from edged.settings import Condition, ControlSettings, LineStateSettings, LoopSettings, RollbackSettings
 from edged.types import (
     NANOSECONDS_PER_SECOND,
     Decision,
@@ -41,6 +41,8 @@ from edged_control.gate import Mode
 from edged_control.model import Artefact
 from tests.unit.control.simulated_plc import (
     BELT,
+    CHANGEOVER,
+    GRADE,
     HEARTBEAT,
     LINE,
     PERMISSIVE,
@@ -65,6 +67,8 @@ SIGNALS = {
         Signal(REMOTE, "1", ValueType.BOOL),
         Signal(PERMISSIVE, "1", ValueType.BOOL),
         Signal(RUNNING, "1", ValueType.BOOL),
+        Signal(CHANGEOVER, "1", ValueType.BOOL),
+        Signal(GRADE, "1", ValueType.STRING),
     )
 }
 LOOP = LoopSettings(
@@ -83,6 +87,10 @@ LOOP = LoopSettings(
     heartbeat="forming/heartbeat",
     controller=PidSettings(gain=-6.0, integral_seconds=3.0, filter_seconds=2.0),
 )
+
+GRADES = ("clear", "tinted")
+NO_LINE_STATE = LineStateSettings()
+LINE_STATE = LineStateSettings(changeover=Condition(signal="forming/changeover"), grade="forming/grade")
 
 
 class SteppingClock(VirtualClock):
@@ -165,6 +173,7 @@ class Rig:
     limits: Sequence[Limits] = (BELT_LIMITS,)
     rollback: RollbackSettings | None = None
     latest: Callable[[str], Sample | None] = lambda _: None
+    line_state: LineStateSettings = NO_LINE_STATE
     artefact: Artefact | None = None
     build_solver: SolverFactory | None = None
 
@@ -191,7 +200,11 @@ class Rig:
         self._born += 1
         return ControlExecutor(
             ControlSettings(
-                advisory=self.advisory, ceiling=Path("ceiling.yaml"), loops=(self.loop,), rollback=self.rollback
+                advisory=self.advisory,
+                ceiling=Path("ceiling.yaml"),
+                line_state=self.line_state,
+                loops=(self.loop,),
+                rollback=self.rollback,
             ),
             line=LINE,
             config_hash="0123456789abcdef",
@@ -278,6 +291,7 @@ class Rig:
         plc.overrides.clear()
         plc.write_faults.clear()
         plc.offline, plc.go_dark_after_write, plc.clamp_high = False, False, math.inf
+        plc.changeover, plc.grade = False, GRADES[0]
         self.road.full = False
 
     def hand_over(self, target: Mode) -> Refused | None:

@@ -21,6 +21,8 @@ HEARTBEAT = f"{LINE}/forming/heartbeat"
 REMOTE = f"{LINE}/forming/remote_mode"
 PERMISSIVE = f"{LINE}/forming/permissive"
 RUNNING = f"{LINE}/forming/running"
+CHANGEOVER = f"{LINE}/forming/changeover"
+GRADE = f"{LINE}/forming/grade"
 
 STEP_SECONDS = 0.1
 DELAY_SECONDS = 7.0
@@ -46,7 +48,10 @@ class WriteFault(StrEnum):
 
 @dataclass(frozen=True)
 class ReadEntry:
-    """One answered read as it was on the wire; of a read that asked for the belt alone the rest is the last known."""
+    """One answered read as it was on the wire; of a read that asked for the belt alone the rest is the last known.
+
+    `thickness` is None where it was not good, `grade` where it was not asked for or not good.
+    """
 
     time: float
     by: str
@@ -55,6 +60,9 @@ class ReadEntry:
     whole_time: float
     thickness_good: bool
     permitted: bool
+    thickness: float | None
+    grade_asked: bool
+    grade: str | None
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,8 @@ class SimulatedPlc:
     remote: bool = True
     permissive: bool = True
     running: bool = True
+    changeover: bool = False
+    grade: str = "clear"
     heartbeat: int = 0
     noise: list[float] = field(default_factory=list)
     overrides: dict[str, Override] = field(default_factory=dict)
@@ -237,6 +247,8 @@ class SimulatedPlc:
         now, belt, thickness = self.clock.monotonic(), found[BELT], found.get(THICKNESS)
         last, whole = self._last_read.get(daemon), thickness is not None
         conditions = [found.get(signal) for signal in (REMOTE, PERMISSIVE, RUNNING)]
+        changes_over, grade = found.get(CHANGEOVER), found.get(GRADE)
+        permitted = all(map(_is_given, conditions)) and (changes_over is None or _is_denied(changes_over))
         stamp, received = self._last_stamp.get(daemon, (0, 0))
         late = belt.source_time < stamp and belt.receive_time >= received
         self._last_stamp[daemon] = (belt.source_time, belt.receive_time)
@@ -247,7 +259,10 @@ class SimulatedPlc:
             whole=whole,
             whole_time=now if whole else (last.whole_time if last else -1e9),
             thickness_good=_is_good(thickness) if whole else last is not None and last.thickness_good,
-            permitted=all(map(_is_given, conditions)) if whole else last is not None and last.permitted,
+            permitted=permitted if whole else last is not None and last.permitted,
+            thickness=_number(thickness, THICKNESS_RANGE) if thickness is not None else None,
+            grade_asked=grade is not None if whole else last is not None and last.grade_asked,
+            grade=_text(grade) if whole else (last.grade if last else None),
         )
         self._last_read[daemon] = read
         self.journal.append(read)
@@ -270,6 +285,8 @@ class SimulatedPlc:
             REMOTE: self.remote,
             PERMISSIVE: self.permissive,
             RUNNING: self.running,
+            CHANGEOVER: self.changeover,
+            GRADE: self.grade,
         }
         return truths[signal]
 
@@ -337,6 +354,14 @@ def is_finite(value: Value | None) -> bool:
 
 def _is_given(condition: Sample | None) -> bool:
     return condition is not None and condition.quality == Quality.GOOD and condition.value == 1
+
+
+def _is_denied(condition: Sample) -> bool:
+    return condition.quality == Quality.GOOD and condition.value == 0
+
+
+def _text(sample: Sample | None) -> str | None:
+    return None if sample is None or sample.quality != Quality.GOOD or sample.value is None else str(sample.value)
 
 
 def _number(sample: Sample, highest: float) -> float | None:

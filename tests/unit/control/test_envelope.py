@@ -16,9 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from edged.types import Quality, Refused
 from edged_control.gate import Mode
 from tests.unit.control.envelope_oracle import Envelope, EnvelopeOracle
-from tests.unit.control.rig import Rig, narrower
+from tests.unit.control.rig import GRADES, LINE_STATE, Rig, narrower, with_loop
 from tests.unit.control.simulated_plc import (
     BELT,
+    CHANGEOVER,
+    GRADE,
     PERMISSIVE,
     REMOTE,
     RUNNING,
@@ -32,6 +34,8 @@ RULES_PER_EXAMPLE = 10
 EXAMPLES, LONG_EXAMPLES = 400, 2_000
 """400 examples of 100 commands with every run; 2,000 of 500, a million commands, by `pytest -m long`."""
 SECONDS, LONG_SECONDS = 600, 7_200
+FROZEN_SECONDS, FROZEN_MOVE = 20.0, 0.75
+"""As the loop is set, and the half percent of the belt's range by which an output counts as moved."""
 MEMORY_DISK = Path("/dev/shm")
 
 bad_values: st.SearchStrategy[Any] = st.sampled_from(
@@ -50,9 +54,14 @@ commands: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     st.tuples(st.just("product"), st.floats(400.0, 900.0)),
     st.tuples(st.just("thickness"), overrides),
     st.tuples(st.just("readback"), st.builds(Override, bad_values | st.floats(40.0, 210.0), qualities, shifts)),
-    st.tuples(st.just("permissive"), st.tuples(st.sampled_from([REMOTE, PERMISSIVE, RUNNING]), overrides)),
+    st.tuples(
+        st.just("permissive"), st.tuples(st.sampled_from([REMOTE, PERMISSIVE, RUNNING, CHANGEOVER, GRADE]), overrides)
+    ),
     st.tuples(st.just("heal"), st.none()),
     st.tuples(st.just("heal"), st.none()),
+    st.tuples(st.just("changeover"), st.booleans()),
+    st.tuples(st.just("grade"), st.sampled_from([*GRADES, "unheard-of"])),
+    st.tuples(st.just("freeze"), st.floats(3.0, 5.0)),
     st.tuples(st.just("write fault"), st.sampled_from(WriteFault)),
     st.tuples(st.just("dark after write"), st.none()),
     st.tuples(st.just("clamp"), st.floats(100.0, 220.0)),
@@ -108,6 +117,11 @@ def _heal(rig: Rig, _: None) -> None:
     rig.step(4)
 
 
+def _freeze(rig: Rig, thickness: float) -> None:
+    rig.plc.overrides[THICKNESS] = Override(thickness)
+    rig.step(30)
+
+
 DOINGS: dict[str, Callable[[Rig, Any], object]] = {
     "step": Rig.step,
     "product": lambda rig, product: setattr(rig.plc, "product", product),
@@ -115,6 +129,9 @@ DOINGS: dict[str, Callable[[Rig, Any], object]] = {
     "readback": lambda rig, override: rig.plc.overrides.update({BELT: override}),
     "permissive": lambda rig, override: rig.plc.overrides.update([override]),
     "heal": _heal,
+    "changeover": lambda rig, changes: setattr(rig.plc, "changeover", changes),
+    "grade": lambda rig, grade: setattr(rig.plc, "grade", grade),
+    "freeze": _freeze,
     "write fault": lambda rig, fault: rig.plc.write_faults.append(fault),
     "dark after write": lambda rig, _: setattr(rig.plc, "go_dark_after_write", True),
     "clamp": lambda rig, high: setattr(rig.plc, "clamp_high", high),
@@ -142,9 +159,18 @@ class Interference(RuleBasedStateMachine):
     @initialize(belt=st.sampled_from([60.0, 120.0, 150.0, 195.0]), threshold=st.sampled_from([5.0, 50.0]))
     def begin(self, belt: float, threshold: float) -> None:
         self.folder = tempfile.TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None)
-        self.rig = Rig(Path(self.folder.name), belt=belt, limits=(narrower(approval_threshold=threshold),))
+        self.rig = Rig(
+            Path(self.folder.name),
+            belt=belt,
+            limits=(narrower(approval_threshold=threshold),),
+            loop=with_loop(frozen_seconds=FROZEN_SECONDS, grades={GRADES[0]: 4.0, GRADES[1]: 4.2}),
+            line_state=LINE_STATE,
+        )
         self.rig.plc.product = 4.0 * belt
-        self.oracle = EnvelopeOracle(belt, Envelope(approval_threshold=threshold))
+        envelope = Envelope(
+            approval_threshold=threshold, grades=GRADES, frozen_seconds=FROZEN_SECONDS, frozen_move=FROZEN_MOVE
+        )
+        self.oracle = EnvelopeOracle(belt, envelope)
         self.rig.step(4)
 
     def do(self, drawn: list[tuple[str, Any]]) -> None:

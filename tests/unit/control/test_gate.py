@@ -633,3 +633,28 @@ def test_a_value_slipped_past_the_judgement_is_checked_all_the_same(value: float
     if command is not None:
         assert 50.0 <= command.value <= 200.0
         assert abs(command.value - float(view.readback.value or 0)) <= 0.5 * credit_seconds(view) + 1e-9
+
+
+def test_a_frozen_process_value_stops_controllers_and_no_person() -> None:
+    frozen = "freshness: the process value stands still although the output moves"
+    for source in ("pid", "mpc"):
+        proposal = Proposal(source, BELT, 150.25, 0, NOW + 1.0)
+        view = replace(VIEW, frozen=True)
+        for verdict in (GATE.judge(proposal, view, NOW), GATE.aim(proposal, view, NOW)):
+            assert reason(verdict) == frozen
+        verdict, command = GATE.admit(proposal, 150.25, view, NOW, "d")
+        assert reason(verdict) == frozen
+        assert command is None
+    assert asked(150.25, frozen=True) == Allowed(150.25)
+    assert GATE.judge(
+        replace(pid(150.25), source="walk"), replace(VIEW, frozen=True, mode=Mode.MANUAL), NOW
+    ) == Allowed(150.25)
+
+
+def test_both_controllers_need_auto_and_are_clamped() -> None:
+    for source in ("pid", "mpc"):
+        proposal = Proposal(source, BELT, 160.0, 0, NOW + 1.0)
+        assert GATE.judge(proposal, VIEW, NOW) == Clamped(150.5, "rate")
+        assert reason(GATE.judge(proposal, replace(VIEW, mode=Mode.MANUAL), NOW)) == (
+            f"mode: the loop is in MAN, {source} needs AUTO"
+        )
