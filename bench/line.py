@@ -27,6 +27,8 @@ from bench.processes import (
 )
 
 NODE = "line_a"
+CEILING = PROJECT / "configs" / "ceiling-line-a.yaml"
+READ_ONLY = 0o444
 FACES = ("opcua", "modbus", "mqtt")
 
 
@@ -44,6 +46,9 @@ class LineStack(Stack):
         self.secret = folder / "hub-secret"
         self.operators = folder / "operators.json"
         self.engineers = folder / "engineers.pub"
+        self.ceiling = folder / "ceiling.yaml"
+        self.ceiling.write_bytes(CEILING.read_bytes())
+        self.ceiling.chmod(READ_ONLY)
         self.ready = folder / "plant.json"
         self.database: Path | None = None
         """A file with the DSN of the hub's PostgreSQL; its own SQLite file when there is none."""
@@ -114,6 +119,8 @@ class LineStack(Stack):
             "EDGED_HUB_SECRET": str(self.secret),
             "EDGED_OPERATORS": str(self.operators),
             "EDGED_ENGINEERING_KEYS": str(self.engineers),
+            "EDGED_CEILING": str(self.ceiling),
+            "RUNTIME_DIRECTORY": str(self.folder / "runtime"),
             "EDGED_MQTT_PORT": str(self.mqtt_port),
             "EDGED_MQTT_PROTOCOL": "5" if self.real_broker else "3.1.1",
             "EDGED_OPCUA_PORT": str(self.opcua_port),

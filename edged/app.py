@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import signal
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from aiohttp import web
 from edged import __version__, systemd
 from edged.alarms import Alarms
 from edged.bus import Bus
+from edged.ceiling import trust
 from edged.clock import Clock, SystemClock
 from edged.config import LineConfig, SourceConfig, load_limits
 from edged.control_pages import ControlPages
 from edged.errors import EdgedError
+from edged.faults import Faults
 from edged.http import StatusServer
 from edged.log import get_logger
 from edged.metrics import Metrics
@@ -284,6 +287,8 @@ class Daemon:
         settings = self._settings.control
         if settings is None:
             return None
+        if not settings.advisory:
+            self._require_a_ceiling_of_root(settings.ceiling)
         routes = {
             binding.signal.path: self._runners[source.name]
             for source in self._config.sources
@@ -303,6 +308,7 @@ class Daemon:
             metrics=self._metrics,
             seal=self._seal,
             state_directory=self._settings.data_directory,
+            runtime_directory=runtime_directory(),
             alarms=self._alarms,
             engineering_keys=settings.engineering_keys,
             latest=self._tags.get,
@@ -323,6 +329,14 @@ class Daemon:
             road=self._bus,
             clock=self._clock,
         )
+
+    def _require_a_ceiling_of_root(self, ceiling: Path) -> None:
+        """Nothing is written by limits that whoever takes over this process could widen. Raises ConfigError."""
+        fault = trust(ceiling).fault
+        if fault:
+            faults = Faults()
+            faults.add(self._config.document, ("control", "ceiling"), fault)
+            raise faults.error()
 
     def _control_routes(self) -> tuple[web.RouteDef, ...]:
         """What operators can ask of control; without a file of operators every call is answered with 403."""
@@ -386,6 +400,15 @@ async def _serve(config: LineConfig) -> int:
     await daemon.run(stop)
     os.close(held)
     return 0
+
+
+def runtime_directory() -> Path:
+    """Where this box keeps what ends with its daemons: systemd's, else one for each user of the box."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    session = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(session) / "edged" if session else Path(tempfile.gettempdir()) / f"edged-{os.getuid()}"
 
 
 def _take_directory(directory: Path) -> int:

@@ -23,6 +23,7 @@ CREDIT_CAP_PERIODS = 2
 """Nor beyond so many control periods."""
 
 NUMERIC = frozenset({ValueType.FLOAT, ValueType.INT})
+GRADE_TYPES = frozenset({ValueType.STRING, ValueType.INT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class LineChecks:
         control = self._draft.control
         if control is not None and control.value.rollback is not None:
             self._check_defect_rate(control, control.value.rollback.defect_rate)
+        if control is not None:
+            self._check_line_state(control)
 
     def _declare(self) -> None:
         for source in self._draft.sources:
@@ -157,6 +160,7 @@ class LineChecks:
         if process_value is not None and not _within(loop.set_point, process_value):
             span = f"{process_value.low}..{process_value.high}"
             self._fault(part, "set_point", f"outside the range {span} of {loop.process_value}, got {loop.set_point}")
+        self._check_grades(part, process_value)
         self._check_output(part)
         if not loop.permissives and self._draft.control is not None and not self._draft.control.value.advisory:
             text = "at least one is needed where control is not advisory: that the PLC is in remote mode"
@@ -173,6 +177,27 @@ class LineChecks:
         signal = self._numeric(part, field, name)
         if signal is not None:
             self._same_unit(part, field, signal.unit, "a defect rate", "%")
+
+    def _check_grades(self, part: Part[LoopSettings], process_value: SignalSettings | None) -> None:
+        loop, control = part.value, self._draft.control
+        for grade, set_point in loop.grades.items():
+            if process_value is not None and not _within(set_point, process_value):
+                span = f"{process_value.low}..{process_value.high}"
+                self._fault(
+                    part, ("grades", grade), f"outside the range {span} of {loop.process_value}, got {set_point}"
+                )
+        if loop.grades and control is not None and control.value.line_state.grade is None:
+            self._warn(part, f"the grades of {loop.name} have no use: control.line_state names no grade")
+
+    def _check_line_state(self, part: Part[ControlSettings]) -> None:
+        state = part.value.line_state
+        for field, condition in (("running", state.running), ("changeover", state.changeover)):
+            if condition is not None:
+                self._check_condition(part, condition, "line_state", field, "signal")
+        signal = None if state.grade is None else self._signal(part, ("line_state", "grade"), state.grade)
+        if signal is not None and signal.type not in GRADE_TYPES:
+            text = f"a grade is text or a whole number, {got(state.grade)}, which is a {signal.type.value} signal"
+            self._fault(part, ("line_state", "grade"), text)
 
     def _check_output(self, part: Part[LoopSettings]) -> None:
         loop = part.value
@@ -202,7 +227,7 @@ class LineChecks:
                 part, "readback_tolerance", f"{text}, else no move is verified, got {loop.readback_tolerance:g}"
             )
 
-    def _check_condition(self, part: Part[LoopSettings], condition: Condition, *field: str | int) -> None:
+    def _check_condition(self, part: Part[M], condition: Condition, *field: str | int) -> None:
         signal = self._signal(part, field, condition.signal)
         if signal is not None and signal.type is not ValueType.BOOL:
             text = f"a condition needs a bool signal, {got(condition.signal)}, which is {signal.type.value}"

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from edged.ceiling import trust
 from edged.document import Document
 from edged.draft import Draft
 from edged.faults import Faults, Where
 from edged.settings import BrokerSettings, HttpSettings, HubSettings, ModelSettings, Secret, Tls
 
 READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
-WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 HUB_SECRET = ("hub", "secret")
 ENROLLING = "`edged-hub enroll LINE --out FILE` on the hub makes it"
@@ -108,12 +108,12 @@ class OutsideChecks:
             return
         place = control.value.ceiling
         try:
-            mode = place.stat().st_mode
+            found = trust(place)
         except OSError as error:
             self._missing((*control.where, "ceiling"), f"the ceiling was looked for in {place}: {error.strerror}")
             return
-        if mode & WRITABLE_BY_OTHERS:
-            self._warn((*control.where, "ceiling"), f"{place} is writable by others: chmod 644 {place}")
+        if found.fault or found.doubt:
+            self._warn((*control.where, "ceiling"), found.fault or found.doubt)
 
     def _missing(self, where: Where, text: str) -> None:
         if self._tolerate_missing:

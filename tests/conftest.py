@@ -28,6 +28,12 @@ def recorded_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
+def a_box_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Daemons of different tests never meet at the lease of a line."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path_factory.getbasetemp() / f"runtime-{os.getpid()}"))
+
+
+@pytest.fixture(autouse=True)
 async def no_leftover_tasks() -> AsyncIterator[None]:
     """Fails any test that leaves a task running."""
     before = asyncio.all_tasks()

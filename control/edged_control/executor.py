@@ -39,7 +39,10 @@ def _nothing(path: str) -> Sample | None:
 
 
 class ControlExecutor:
-    """Building it checks limits and loops and raises ConfigError; it touches the plant only while it runs."""
+    """Building it checks limits and loops and raises ConfigError; it touches the plant only while it runs.
+
+    `runtime_directory` is the same for every daemon of this box, so that two of one line find out about each other.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class ControlExecutor:
         metrics: Metrics,
         seal: Seal,
         state_directory: Path,
+        runtime_directory: Path,
         alarms: AlarmBoard,
         engineering_keys: Path | None = None,
         latest: Callable[[str], Sample | None] = _nothing,
@@ -69,7 +73,7 @@ class ControlExecutor:
         self._line = line
         self._clock = clock
         self._alarms = alarms
-        self._lease = Lease(state_directory / f"control-{line}.lock")
+        self._lease = Lease([folder / f"control-{line}.lock" for folder in (runtime_directory, state_directory)])
         self._memory = Memory(state_directory / f"control-{line}.json", clock)
         self._meters = ControlMeters(metrics)
         around = Surroundings(

@@ -33,7 +33,7 @@ def derived(folder: Path, *changes: tuple[str, str]) -> Path:
     places = (
         ("bundle: models/", f"bundle: {EXAMPLE.parent}/models/"),
         ("model: models/", f"model: {EXAMPLE.parent}/models/"),
-        ("ceiling: ceiling", f"ceiling: {EXAMPLE.parent}/ceiling"),
+        (":-ceiling", f":-{EXAMPLE.parent}/ceiling"),
     )
     for old, new in (*places, *changes):
         assert old in text, f"{old!r} is not in {EXAMPLE.name}"

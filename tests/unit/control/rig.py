@@ -174,6 +174,7 @@ class Rig:
     rollback: RollbackSettings | None = None
     latest: Callable[[str], Sample | None] = lambda _: None
     line_state: LineStateSettings = NO_LINE_STATE
+    runtime_directory: Path | None = None
     artefact: Artefact | None = None
     build_solver: SolverFactory | None = None
 
@@ -218,6 +219,7 @@ class Rig:
             metrics=self.metrics,
             seal=self.seal,
             state_directory=self.state_directory,
+            runtime_directory=self.runtime_directory or self.state_directory / "runtime",
             alarms=self.alarms,
             engineering_keys=self.state_directory / "engineers.pub",
             latest=lambda path: self.latest(path),

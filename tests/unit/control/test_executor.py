@@ -56,6 +56,7 @@ def build(
         metrics=Metrics(),
         seal=Seal(),
         state_directory=folder,
+        runtime_directory=folder / "runtime",
         alarms=FakeAlarms(),
     )
 
@@ -144,7 +145,7 @@ def test_a_lease_that_is_lost_puts_the_loop_out_of_service(rig: Rig, tmp_path: P
     rig.plc.overrides[THICKNESS] = Override(4.4)
     path = tmp_path / f"control-{LINE}.lock"
     path.unlink()
-    thief = Lease(path)
+    thief = Lease([path])
     assert thief.take()
     sent = len(rig.own_writes())
     rig.step(3)
@@ -164,7 +165,7 @@ def test_a_lease_lost_between_decision_and_write_stops_the_write(rig: Rig, tmp_p
 
 
 def test_leases(tmp_path: Path) -> None:
-    one, other = Lease(tmp_path / "lock"), Lease(tmp_path / "lock")
+    one, other = Lease([tmp_path / "lock"]), Lease([tmp_path / "lock"])
     assert not one.held
     assert one.take()
     assert one.held
@@ -175,7 +176,27 @@ def test_leases(tmp_path: Path) -> None:
     one.release()
     assert other.take()
     other.release()
-    assert not Lease(tmp_path / "nowhere" / "lock").take()
+    assert not Lease([tmp_path / "lock" / "lock"]).take()
+    half = Lease([tmp_path / "other", tmp_path / "lock" / "lock"])
+    assert not half.take()
+    whole = Lease([tmp_path / "other"])
+    assert whole.take(), "half of a lease is none"
+    whole.release()
+
+
+def test_two_daemons_of_one_line_on_one_box_find_each_other(tmp_path: Path) -> None:
+    rigs = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        rigs.append(Rig(tmp_path / name, runtime_directory=tmp_path / "runtime"))
+    one, two = rigs
+    one.step(5)
+    two.step(5)
+    assert (one.mode(), two.mode()) == (Mode.AUTOMATIC, Mode.OUT_OF_SERVICE)
+    one.control.close()
+    two.step(5)
+    assert two.mode() is Mode.AUTOMATIC
+    two.control.close()
 
 
 def test_memory_keeps_what_it_was_told(tmp_path: Path) -> None:
@@ -304,7 +325,7 @@ async def test_it_runs_each_loop_at_its_period_without_drift(tmp_path: Path) -> 
         assert rig.mode() is Mode.AUTOMATIC
         assert rig.metrics.counter("edged_control_overruns_total", "")._value.get() == 0
     assert rig.mode() is Mode.OUT_OF_SERVICE
-    lease = Lease(tmp_path / f"control-{LINE}.lock")
+    lease = Lease([tmp_path / f"control-{LINE}.lock"])
     assert lease.take(), "the lease is free"
     lease.release()
 
