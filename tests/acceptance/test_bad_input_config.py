@@ -77,6 +77,8 @@ def line_file(tmp_path: Path) -> Path:
     """The example line in a folder of its own, with a secret beside it."""
     for name in ("line-a.yaml", "ceiling-line-a.yaml"):
         shutil.copy(EXAMPLE.parent / name, tmp_path)
+    (tmp_path / "models").mkdir()
+    shutil.copy(EXAMPLE.parent / "models" / "thickness.json", tmp_path / "models")
     (tmp_path / "secret").write_text("a-secret", encoding="utf-8")
     (tmp_path / "secret").chmod(0o600)
     return tmp_path / "line-a.yaml"
@@ -145,3 +147,28 @@ def test_an_empty_secret(line_file: Path) -> None:
     answer = edged("check", line_file, environment=environment(line_file))
     assert answer.returncode == WRONG_INPUT, answer.stdout
     assert f"hub.secret: the secret file {line_file.parent}/secret is empty" in answer.stderr
+
+
+def test_a_ceiling_that_others_can_write_stops_the_start(line_file: Path) -> None:
+    ceiling = line_file.parent / "ceiling-line-a.yaml"
+    ceiling.chmod(0o666)
+    checked = edged("check", line_file, environment=environment(line_file))
+    assert checked.returncode == 0, checked.stderr
+    assert f"control.ceiling: {ceiling} is writable by others: chmod 644 {ceiling}" in checked.stderr
+    started = edged("run", line_file, environment=environment(line_file))
+    assert started.returncode == WRONG_INPUT
+    (line,) = (n for n, text in enumerate(line_file.read_text().splitlines(), 1) if "  ceiling: " in text)
+    fault = f"{line_file}:{line}: control.ceiling: {ceiling} is writable by others: chmod 644 {ceiling}"
+    assert started.stderr.splitlines()[-2:] == [fault, "edged: 1 fault"]
+    assert "Traceback" not in started.stderr
+
+
+def test_a_model_that_is_not_the_one_that_was_made_stops_the_start(line_file: Path) -> None:
+    model = line_file.parent / "models" / "thickness.json"
+    model.write_text(model.read_text(encoding="utf-8").replace('"gain": -0.0', '"gain": -0.3'), encoding="utf-8")
+    (line_file.parent / "ceiling-line-a.yaml").chmod(0o444)
+    for command in ("check", "run"):
+        answer = edged(command, line_file, environment=environment(line_file))
+        assert answer.returncode == WRONG_INPUT
+        assert f"control.loops.0.controller.model: {model}: its content does not have the hash" in answer.stderr
+        assert "Traceback" not in answer.stderr

@@ -72,8 +72,12 @@ def test_the_daemon_runs_and_stops(edge: Path, project: Path, tmp_path: Path) ->
     secret, port = tmp_path / "secret", free_port()
     secret.write_text(HUB_SECRET, encoding="utf-8")
     secret.chmod(0o600)
+    ceiling = tmp_path / "ceiling.yaml"
+    ceiling.write_bytes((project / "configs" / "ceiling-line-a.yaml").read_bytes())
+    ceiling.chmod(0o444)
     environment = {
         "PYTHONPATH": "",
+        "EDGED_CEILING": str(ceiling),
         "EDGED_DATA_DIRECTORY": str(tmp_path / "state"),
         "EDGED_HTTP_PORT": str(port),
         "EDGED_HUB_SECRET": str(secret),
