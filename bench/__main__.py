@@ -22,6 +22,10 @@ COMMANDS = {
     "document": ("bench.document", "runs every benchmark and writes docs/benchmarks.md"),
     "picture": ("bench.picture", "runs the demo and draws its table as docs/pictures/demo.svg"),
     "control": ("bench.control", "MPC against PID behind the gate, on plants that neither was tuned on"),
+    "control-latency": (
+        "bench.control_latency",
+        "from sample to command with the solver in its process, and the loop's lag",
+    ),
     "environment": ("bench.environment", "says which real servers are here; fails in CI when one is missing"),
     "gate": ("bench.gate", "CPU per value and p95 pipeline time, as ratios, against the stored baseline"),
     "all": ("bench.every", "every benchmark, one after the other"),

@@ -73,7 +73,9 @@ class ControlExecutor:
         self._line = line
         self._clock = clock
         self._alarms = alarms
-        self._lease = Lease([folder / f"control-{line}.lock" for folder in (runtime_directory, state_directory)])
+        self._lease = Lease(
+            [folder / f"control-{line}.lock" for folder in dict.fromkeys((runtime_directory, state_directory))]
+        )
         self._memory = Memory(state_directory / f"control-{line}.json", clock)
         self._meters = ControlMeters(metrics)
         around = Surroundings(
