@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
+from edged.settings import LoopSettings
+from edged_control.controllers import SolverFactory
 from edged_control.model import Artefact, Channel, Port, ProcessModel
 from edged_control.mpc_settings import proposed
 from edged_control.solver_messages import Answer, Question, Setup
@@ -22,8 +26,8 @@ class InlineSolver:
     """Answers inside the call, and remembers what it was asked."""
 
     def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self._workbench = Workbench(setup)
+        self._workbench = _workbench(setup.model_dump_json())
+        self.restart()
         self.questions: list[Question] = []
         self.spoil: Callable[[Answer], Answer] | None = None
 
@@ -37,7 +41,13 @@ class InlineSolver:
 
     def restart(self) -> None:
         """A new process knows nothing of the old one."""
-        self._workbench = Workbench(self._setup)
+        self._workbench._mpc.reset()
+
+
+@cache
+def _workbench(setup: str) -> Workbench:
+    """Building one takes long; one that was reset knows nothing of those before it."""
+    return Workbench(Setup.model_validate_json(setup))
 
 
 def artefact(gain: float = GAIN, residual: float = 0.01) -> Artefact:
@@ -47,15 +57,44 @@ def artefact(gain: float = GAIN, residual: float = 0.01) -> Artefact:
     return Artefact(model, 1.0, (95.0,), (93.0,), (residual,), "step test", "0" * 64)
 
 
-def mpc_rig(make_rig: MakeRig, found: Artefact | None = None) -> tuple[Rig, InlineSolver]:
-    """A rig whose loop runs under MPC, with the rig's PID as its fallback."""
-    found = found or artefact()
+def mpc_loop(loop: LoopSettings, found: Artefact) -> LoopSettings:
+    """The loop under MPC, with the rig's PID as its fallback."""
     settings = proposed(found.model, Path("belt.json"), [1.0], 1.0).model_copy(update={"fallback": LOOP.controller})
-    solvers: list[InlineSolver] = []
+    return loop.model_copy(update={"controller": settings})
+
+
+def solver_factory(solvers: list[InlineSolver]) -> SolverFactory:
+    """Builds solvers, and keeps them where a test finds them."""
 
     def build(_: str, setup: Setup, __: str) -> InlineSolver:
         solvers.append(InlineSolver(setup))
         return solvers[-1]
 
-    rig = make_rig(loop=LOOP.model_copy(update={"controller": settings}), artefact=found, build_solver=build)
+    return build
+
+
+def mpc_rig(make_rig: MakeRig, found: Artefact | None = None) -> tuple[Rig, InlineSolver]:
+    """A rig whose loop runs under MPC, and the solver of its first daemon."""
+    found = found or artefact()
+    solvers: list[InlineSolver] = []
+    rig = make_rig(loop=mpc_loop(LOOP, found), artefact=found, build_solver=solver_factory(solvers), solvers=solvers)
     return rig, solvers[0]
+
+
+def answered(**changes: object) -> Callable[[Answer], Answer]:
+    """Spoils an answer by these changes."""
+    return lambda answer: answer.model_copy(update=changes)
+
+
+BAD_ANSWERS = {
+    "fault": answered(fault="no plan keeps all limits"),
+    "zero": answered(inputs=(0.0,)),
+    "not a number": answered(inputs=(math.nan,)),
+    "infinite": answered(inputs=(math.inf,)),
+    "too long": answered(inputs=(150.0, 150.0)),
+    "empty": answered(inputs=()),
+    "no error told": answered(errors=()),
+    "too far": answered(inputs=(170.0,)),
+    "outside the limits": answered(inputs=(201.0,)),
+    "another question": answered(number=0),
+}

@@ -177,6 +177,7 @@ class Rig:
     runtime_directory: Path | None = None
     artefact: Artefact | None = None
     build_solver: SolverFactory | None = None
+    solvers: list[Any] = field(default_factory=list)
 
     clock: VirtualClock = field(default_factory=SteppingClock)
 

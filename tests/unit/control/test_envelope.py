@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from edged.types import Quality, Refused
 from edged_control.gate import Mode
 from tests.unit.control.envelope_oracle import Envelope, EnvelopeOracle
+from tests.unit.control.inline_solver import BAD_ANSWERS, GAIN, InlineSolver, artefact, mpc_loop, solver_factory
 from tests.unit.control.rig import GRADES, LINE_STATE, Rig, narrower, with_loop
 from tests.unit.control.simulated_plc import (
     BELT,
@@ -62,6 +63,7 @@ commands: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     st.tuples(st.just("changeover"), st.booleans()),
     st.tuples(st.just("grade"), st.sampled_from([*GRADES, "unheard-of"])),
     st.tuples(st.just("freeze"), st.floats(3.0, 5.0)),
+    st.tuples(st.just("solver"), st.sampled_from([None, None, *BAD_ANSWERS])),
     st.tuples(st.just("write fault"), st.sampled_from(WriteFault)),
     st.tuples(st.just("dark after write"), st.none()),
     st.tuples(st.just("clamp"), st.floats(100.0, 220.0)),
@@ -117,6 +119,11 @@ def _heal(rig: Rig, _: None) -> None:
     rig.step(4)
 
 
+def _spoil_solvers(rig: Rig, how: str | None) -> None:
+    for solver in rig.solvers:
+        solver.spoil = None if how is None else BAD_ANSWERS[how]
+
+
 def _freeze(rig: Rig, thickness: float) -> None:
     rig.plc.overrides[THICKNESS] = Override(thickness)
     rig.step(30)
@@ -132,6 +139,7 @@ DOINGS: dict[str, Callable[[Rig, Any], object]] = {
     "changeover": lambda rig, changes: setattr(rig.plc, "changeover", changes),
     "grade": lambda rig, grade: setattr(rig.plc, "grade", grade),
     "freeze": _freeze,
+    "solver": _spoil_solvers,
     "write fault": lambda rig, fault: rig.plc.write_faults.append(fault),
     "dark after write": lambda rig, _: setattr(rig.plc, "go_dark_after_write", True),
     "clamp": lambda rig, high: setattr(rig.plc, "clamp_high", high),
@@ -156,15 +164,26 @@ DOINGS: dict[str, Callable[[Rig, Any], object]] = {
 class Interference(RuleBasedStateMachine):
     """One plant, its daemons and everybody who interferes."""
 
-    @initialize(belt=st.sampled_from([60.0, 120.0, 150.0, 195.0]), threshold=st.sampled_from([5.0, 50.0]))
-    def begin(self, belt: float, threshold: float) -> None:
+    @initialize(
+        belt=st.sampled_from([60.0, 120.0, 150.0, 195.0]),
+        threshold=st.sampled_from([5.0, 50.0]),
+        gain_factor=st.sampled_from([None, None, None, 1.0, -3.0]),
+    )
+    def begin(self, belt: float, threshold: float, gain_factor: float | None) -> None:
+        """Where there is a gain factor the loop runs under MPC, whose model may be as wrong as that."""
         self.folder = tempfile.TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None)
+        loop = with_loop(frozen_seconds=FROZEN_SECONDS, grades={GRADES[0]: 4.0, GRADES[1]: 4.2})
+        model = None if gain_factor is None else artefact(gain_factor * GAIN)
+        solvers: list[InlineSolver] = []
         self.rig = Rig(
             Path(self.folder.name),
             belt=belt,
             limits=(narrower(approval_threshold=threshold),),
-            loop=with_loop(frozen_seconds=FROZEN_SECONDS, grades={GRADES[0]: 4.0, GRADES[1]: 4.2}),
+            loop=loop if model is None else mpc_loop(loop, model),
             line_state=LINE_STATE,
+            artefact=model,
+            build_solver=solver_factory(solvers),
+            solvers=solvers,
         )
         self.rig.plc.product = 4.0 * belt
         envelope = Envelope(

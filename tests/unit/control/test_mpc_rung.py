@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterable
 
@@ -12,16 +11,12 @@ from edged.ports import Action, Order, Outcome, Role
 from edged.types import DecisionPhase
 from edged_control.gate import Mode
 from edged_control.solver_messages import Answer
-from tests.unit.control.inline_solver import GAIN, InlineSolver, artefact, mpc_rig
+from tests.unit.control.inline_solver import BAD_ANSWERS, GAIN, InlineSolver, answered, artefact, mpc_rig
 from tests.unit.control.rig import RATE_PER_SECOND, MakeRig, Rig, finish
 
 QUANTUM = RATE_PER_SECOND * 1.0
 ROUNDING = 1e-4
 STEP_UP = 1.1
-
-
-def answered(**changes: object) -> Callable[[Answer], Answer]:
-    return lambda answer: answer.model_copy(update=changes)
 
 
 @pytest.fixture
@@ -74,20 +69,6 @@ def test_it_leads_after_good_cycles_and_is_asked_from_the_first(make_rig: MakeRi
     ]
     assert [question.number for question in solver.questions] == [1, 2, 3, 4]
     assert "control_fallback" not in rig.alarms.names()
-
-
-BAD_ANSWERS = {
-    "fault": answered(fault="no plan keeps all limits"),
-    "zero": answered(inputs=(0.0,)),
-    "not a number": answered(inputs=(math.nan,)),
-    "infinite": answered(inputs=(math.inf,)),
-    "too long": answered(inputs=(150.0, 150.0)),
-    "empty": answered(inputs=()),
-    "no error told": answered(errors=()),
-    "too far": answered(inputs=(170.0,)),
-    "outside the limits": answered(inputs=(201.0,)),
-    "another question": answered(number=0),
-}
 
 
 @pytest.mark.parametrize("spoil", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
