@@ -12,12 +12,18 @@ import pytest
 
 from edged.cli import main
 from edged.config import load
+from edged.controller_settings import PidSettings
 from edged.errors import ConfigError
+from edged.metrics import Metrics
 from edged.subcommand import WRONG_INPUT
-from edged_control.controllers import load_models
+from edged_control.controllers import ladder_of, load_models
+from edged_control.limits import EffectiveLimits
 from edged_control.model import Artefact, Channel, Port, ProcessModel, save
 from edged_control.model import load as load_artefact
+from edged_control.rung import Moment
+from edged_control.status import ControlMeters
 from edged_sim.step_test import StepTest, record
+from tests.unit.control.rig import with_loop
 
 MODEL = "models/thickness.json"
 
@@ -155,3 +161,15 @@ def test_the_examples_model_comes_of_the_documented_commands(tmp_path: Path, art
     ((channel,),), ((expected,),) = again.model.channels, artefact.model.channels
     assert channel.gain == pytest.approx(expected.gain, rel=1e-3)
     assert channel.dead_time_seconds == pytest.approx(expected.dead_time_seconds, rel=1e-3)
+
+
+@pytest.mark.parametrize(("rate", "error"), [(None, 0.4), (0.05, 0.05)])
+def test_a_pid_approaches_a_new_set_point_as_fast_as_it_is_told(rate: float | None, error: float) -> None:
+    controller = PidSettings(gain=-6.0, integral_seconds=1e9, filter_seconds=0.0, set_point_rate_per_second=rate)
+    limits = EffectiveLimits("line_a/forming/belt_speed_setpoint", "m/min", 0.0, 1000.0, 1000.0, 1000.0)
+    (rung,), _ = ladder_of(with_loop(controller=controller), limits, None, None, ControlMeters(Metrics()))
+    rest = Moment(4.0, 4.0, 150.0, 0.0, 1.0, automatic=True)
+    rung.track(rest)
+    assert rung.propose(rest).value == pytest.approx(150.0)
+    moved = rung.propose(rest._replace(set_point=4.4)).value
+    assert moved == pytest.approx(150.0 - 6.0 * error)
