@@ -12,26 +12,33 @@ from typing import Any
 import pytest
 
 from bench.line import LineStack
-from bench.processes import PROJECT, descendants
+from bench.processes import descendants
 from tests.acceptance.bad_input_rig import finish, standing, until
 
-DEMO = PROJECT / "configs" / "scenarios" / "demo.yaml"
+MORE_GLASS = """\
+seed: 7
+sample_milliseconds: 100
+faults:
+  - { kind: disturbance, target: pull_rate, percent: 10, at_seconds: 2, ramp_seconds: 1 }
+"""
 QUANTUM = 20.0 / 60.0
 """m/min: what the rate allows in one cycle of a second."""
 ROUNDING = 1e-3
 """A cycle may be a little longer than its period."""
-WRITES_BEFORE = 5
+WRITES_BEFORE = 3
 
 pytestmark = pytest.mark.timeout(200)
 
 
 @pytest.fixture
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LineStack]:
-    """The line of the demo: ten percent more glass keeps the belt busy for most of a minute."""
-    with LineStack(tmp_path_factory.mktemp("solver")) as stack:
+    """Ten percent more glass keeps the belt busy for most of a minute."""
+    folder = tmp_path_factory.mktemp("solver")
+    (folder / "scenario.yaml").write_text(MORE_GLASS, encoding="utf-8")
+    with LineStack(folder / "line") as stack:
         stack.start_broker()
         stack.start_hub()
-        stack.start_plant(DEMO)
+        stack.start_plant(folder / "scenario.yaml")
         stack.start_edge()
         yield stack
         stack.stop()
