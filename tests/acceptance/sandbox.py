@@ -45,6 +45,9 @@ BY_SECCOMP = {
 }  # fmt: skip
 BY_MEASURING = {"MemoryMax", "TasksMax"}
 NOT_HERE = {
+    "User",
+    "RuntimeDirectory",
+    "RuntimeDirectoryPreserve",  # one line alone: its lease lies with its state
     "ProcSubset",  # bubblewrap mounts the whole of /proc, of an own process namespace
     "SystemCallArchitectures",  # libseccomp's default: calls of other architectures are refused
 }

@@ -28,6 +28,7 @@ FEATURES: Mapping[str, Callable[[Any], bool]] = {
     "Sparkplug": lambda status: status["sparkplug"]["online"] and status["sparkplug"]["confirmed"] > LEAST_VALUES,
     "model": lambda status: status["models"][0]["predictions"] > 0 and status["models"][0]["probability"] is not None,
     "loop": lambda status: status["loops"][0]["verified_writes"] > 0,
+    "solver": lambda status: status["loops"][0]["rung"] == "mpc",
 }
 SYSTEMD = {"Type", "NotifyAccess", "ExecStart", "Restart", "RestartSec", "WatchdogSec", "TimeoutStopSec"}
 """Directives that restrict nothing."""
@@ -183,6 +184,8 @@ def start_restricted(line: LineStack, notify: Path) -> Process:
     command = [program("edged"), "run", str(PROJECT / "configs" / "line-a.yaml")]
     environment = line.environment() | {
         "EDGED_HUB_SECRET": f"{sandbox.CREDENTIALS}/hub-secret",
+        "RUNTIME_DIRECTORY": f"{sandbox.STATE}/runtime",
+        "EDGED_CEILING": str(PROJECT / "configs" / "ceiling-line-a.yaml"),
         "EDGED_OPERATORS": f"{sandbox.STATE}/operators.json",
         "EDGED_ENGINEERING_KEYS": f"{sandbox.STATE}/engineers.pub",
     }
