@@ -93,3 +93,6 @@ def test_after_the_third_time_only_an_engineer_brings_it_back() -> None:
     assert not watched.fault
     feed(watched, 0.0, 100)
     assert not watched.fault
+    assert tripped(watched)
+    feed(watched, 0.0, 1000)
+    assert not watched.fault, "he has given it a new start"

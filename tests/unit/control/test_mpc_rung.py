@@ -138,6 +138,28 @@ def test_a_start_from_the_last_solution_needs_that_it_was_applied(led: tuple[Rig
     assert solver.questions[-1].applied == (140.0,)
 
 
+def test_a_wish_that_was_held_back_is_no_start_for_the_next(led: tuple[Rig, InlineSolver]) -> None:
+    rig, solver = led
+    rig.step(120)
+    asked = len(solver.questions)
+    rig.step(5)
+    assert rig.status.controller == "mpc"
+    assert rig.status.last_verdict == "hold", "the deadband let nothing through"
+    rig.plc.product *= 1.001
+    rig.step(20)
+    held = [question.fresh for question in solver.questions[asked:]]
+    assert any(held)
+
+
+def test_in_man_nobody_doubts_the_model(make_rig: MakeRig) -> None:
+    rig, solver = mpc_rig(make_rig)
+    solver.spoil = answered(errors=(0.05,))
+    rig.step(4)
+    rig.take_over()
+    rig.step(200)
+    assert rig.status.rung == "mpc", "a person moves the output by what no model knows"
+
+
 def test_after_an_operator_hands_back_the_mpc_starts_where_he_left_it(led: tuple[Rig, InlineSolver]) -> None:
     rig, _ = led
     rig.plc.operate(140.0)
