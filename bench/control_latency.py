@@ -156,7 +156,7 @@ async def measure(folder: Path, seconds: float, *, under_mpc: bool) -> tuple[Mea
         ceiling=limits,
         limits=limits,
         plant=Ribbon(measured),
-        road=Bus(outbox),
+        road=Bus(outbox, clock, metrics),
         recorder_writable=lambda: outbox.writable,
         clock=clock,
         metrics=metrics,

@@ -335,7 +335,7 @@ class Daemon:
         fault = trust(ceiling).fault
         if fault:
             faults = Faults()
-            faults.add(self._config.document, ("control", "ceiling"), fault)
+            faults.add(self._config.control, ("control", "ceiling"), fault)
             raise faults.error()
 
     def _control_routes(self) -> tuple[web.RouteDef, ...]:

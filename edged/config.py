@@ -41,11 +41,11 @@ class SourceConfig:
 class LineConfig:
     """Everything one daemon needs to know. `limits` lie within each signal's range; the ceiling is not applied yet.
 
-    `document` tells where in the file something stands.
+    `control` tells where in that section of the file something stands.
     """
 
     settings: LineSettings
-    document: Document
+    control: Document
     path: Path
     hash: str
     sources: tuple[SourceConfig, ...]
@@ -148,7 +148,7 @@ def _assemble(
         signals[figure.path] = figure
     return LineConfig(
         settings=_without_signals(settings),
-        document=document,
+        control=document.section("control"),
         path=path,
         hash=_hash(document, draft),
         sources=sources,

@@ -55,6 +55,11 @@ class Document:
                 return None
         return value
 
+    def section(self, head: str) -> Document:
+        """The same document with one of its sections alone: the rest takes no memory any more."""
+        data = {head: self.data[head]} if isinstance(self.data, dict) and head in self.data else {}
+        return Document(self.file, data, {where: line for where, line in self._lines.items() if where[:1] == (head,)})
+
     def entries(self, *where: str | int) -> list[tuple[Where, object]]:
         """The items of the list or the values of the mapping at a place; nothing when it is neither."""
         value = self.at(*where)

@@ -55,17 +55,17 @@ def load_models(config: LineConfig, *, tolerate_missing: bool = False) -> Models
         except OSError as fault:
             text = f"no process model at {path}: {fault.strerror}"
             if tolerate_missing:
-                missing.append(f"{config.document.file}: {'.'.join(map(str, where))}.controller.model: {text}")
+                missing.append(f"{config.control.file}: {'.'.join(map(str, where))}.controller.model: {text}")
             else:
-                faults.add(config.document, (*where, "controller", "model"), text)
+                faults.add(config.control, (*where, "controller", "model"), text)
             continue
         try:
             artefact = decoded(content, str(path))
         except UnusableModel as fault:
-            faults.add(config.document, (*where, "controller", "model"), str(fault))
+            faults.add(config.control, (*where, "controller", "model"), str(fault))
             continue
         for field, text in misfits(loop, loop.controller, artefact, config):
-            faults.add(config.document, (*where, *field), text)
+            faults.add(config.control, (*where, *field), text)
         found[loop.name] = artefact
     faults.raise_any()
     return Models(found, tuple(missing))
