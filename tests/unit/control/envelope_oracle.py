@@ -76,6 +76,7 @@ class EnvelopeOracle:
         self._last_misled = -math.inf
         self._yielded = ""
         self._last_handover = -math.inf
+        self._taken_instead: float | None = None
         self._read = 0
 
     def check(self, journal: Sequence[Entry]) -> None:
@@ -95,6 +96,8 @@ class EnvelopeOracle:
                     self._approvals.append(entry)
                 case HandoverEntry():
                     self._yielded, self._last_handover = "", entry.time
+                    if self._taken_instead is not None:  # the plant brought it there, and a person handed it over so
+                        self._anchors.append(self._taken_instead)
                     for daemon in self._daemons.values():
                         daemon.must_yield = False
         self._read = len(journal)
@@ -154,6 +157,8 @@ class EnvelopeOracle:
         daemon = self._daemons[write.by]
         if write.applied and write.read is not None:
             daemon.expected, daemon.before = write.after, write.read.belt
+        if write.applied and abs(write.after - write.value) > NOTICEABLE:
+            self._taken_instead, self._last_foreign = write.after, write.time
         self._writes.append(write)
 
     def _judge_value(self, write: WriteEntry) -> None:
