@@ -50,9 +50,14 @@ class Violation(AssertionError):
 
 @dataclass
 class _Daemon:
-    """What one run of a daemon has seen and done, as far as the PLC can tell."""
+    """What one run of a daemon has seen and done, as far as the PLC can tell.
+
+    `was` is what it expected before the last change: a register may lie between two cycles, when a person's wish is
+    judged, and a value that is back has been moved by nobody.
+    """
 
     expected: float | None = None
+    was: float | None = None
     before: float | None = None
     changed_at: float = -math.inf
     must_yield: bool = False
@@ -76,6 +81,7 @@ class EnvelopeOracle:
         self._last_misled = -math.inf
         self._yielded = ""
         self._last_handover = -math.inf
+        self._walking = False
         self._taken_instead: float | None = None
         self._read = 0
 
@@ -95,7 +101,7 @@ class EnvelopeOracle:
                 case ApprovalEntry():
                     self._approvals.append(entry)
                 case HandoverEntry():
-                    self._yielded, self._last_handover = "", entry.time
+                    self._yielded, self._last_handover, self._walking = "", entry.time, entry.walking
                     if self._taken_instead is not None:  # the plant brought it there, and a person handed it over so
                         self._anchors.append(self._taken_instead)
                     for daemon in self._daemons.values():
@@ -128,8 +134,9 @@ class EnvelopeOracle:
         if daemon.expected is not None and abs(read.belt - daemon.expected) <= NOTICEABLE:
             return
         was_moved_unseen = bool(believed) and min(abs(read.belt - belt) for belt in believed) > NOTICEABLE
-        daemon.must_yield = (daemon.expected is not None or was_moved_unseen) and read.permitted
-        daemon.expected, daemon.changed_at = read.belt, read.time
+        is_back = daemon.was is not None and abs(read.belt - daemon.was) <= NOTICEABLE
+        daemon.must_yield = (daemon.expected is not None or was_moved_unseen) and read.permitted and not is_back
+        daemon.was, daemon.expected, daemon.changed_at = daemon.expected, read.belt, read.time
         self._anchors.append(read.belt)  # a register that lies is believed
 
     def _watch(self, daemon: _Daemon, thickness: float | None, belt: float, time: float) -> None:
@@ -199,7 +206,11 @@ class EnvelopeOracle:
         if read is not None and read.grade_asked and read.grade not in envelope.grades:
             raise Violation(f"written while the line makes {read.grade}: {write}")
         left_at = self._daemons[write.by].left_at
-        if self._last_handover < left_at and write.time - left_at > envelope.frozen_seconds + FROZEN_MARGIN_SECONDS:
+        if (
+            not self._walking
+            and self._last_handover < left_at
+            and write.time - left_at > envelope.frozen_seconds + FROZEN_MARGIN_SECONDS
+        ):
             raise Violation(f"written although the thickness has stood still since {left_at}: {write}")
 
     def _judge_step(self, write: WriteEntry) -> None:

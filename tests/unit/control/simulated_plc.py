@@ -89,9 +89,10 @@ class BeatEntry:
 
 @dataclass(frozen=True)
 class HandoverEntry:
-    """A person gave the output to control: asked for a mode, or for a value."""
+    """A person gave the output to control: asked for a mode, or, `walking`, for a value to be walked to."""
 
     time: float
+    walking: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,9 +161,9 @@ class SimulatedPlc:
         """Every heartbeat."""
         return [entry for entry in self.journal if isinstance(entry, BeatEntry)]
 
-    def note_handover(self) -> None:
+    def note_handover(self, *, walking: bool = False) -> None:
         """Keeps in the journal that a person gave the output to control."""
-        self.journal.append(HandoverEntry(self.clock.monotonic()))
+        self.journal.append(HandoverEntry(self.clock.monotonic(), walking))
 
     def note_approval(self, value: float, span: float, seconds: float) -> None:
         """Keeps in the journal that an engineer's consent was taken."""

@@ -106,7 +106,7 @@ def _die(rig: Rig, when: tuple[int, bool]) -> None:
 
 def _wish(rig: Rig, value: Any) -> None:
     if not isinstance(rig.wish(value), Refused):
-        rig.plc.note_handover()
+        rig.plc.note_handover(walking=True)
 
 
 def _approve(rig: Rig, consent: tuple[float, float, float]) -> None:
