@@ -122,14 +122,22 @@ class ModbusConnector:
         return self._take()
 
     async def poll(self, signals: Sequence[str]) -> Reading:
-        """Reads the blocks that hold the signals, now, and returns all that was answered. Raises SourceLost."""
+        """Reads the blocks that hold the signals, now, and returns all that was answered. Raises SourceLost.
+
+        Its answers stand apart until all are there: `read` goes on meanwhile and takes only its own.
+        """
         wanted = set(signals)
+        answers: list[Sample] = []
         async with self._turn:
-            for group in self._groups:
-                for part in [*group.parts, *group.denied]:
-                    if group.holds(part) and not wanted.isdisjoint(part.paths):
-                        await self._fetch(group, part, everything=True)
-            return self._take()
+            try:
+                for group in self._groups:
+                    for part in [*group.parts, *group.denied]:
+                        if group.holds(part) and not wanted.isdisjoint(part.paths):
+                            await self._fetch(group, part, answers, everything=True)
+            except SourceLost:
+                self._ready += answers
+                raise
+            return Reading([*self._take().samples, *answers])
 
     async def write(self, command: Command) -> None:
         """Writes one value. Raises WriteFailed when nothing was changed, WriteUnknown when nobody can tell."""
@@ -195,9 +203,9 @@ class ModbusConnector:
     async def _read_part(self, group: Group, part: Part) -> None:
         async with self._turn:
             if group.holds(part):
-                await self._fetch(group, part, everything=False)
+                await self._fetch(group, part, self._ready, everything=False)
 
-    async def _fetch(self, group: Group, part: Part, *, everything: bool) -> None:
+    async def _fetch(self, group: Group, part: Part, into: list[Sample], *, everything: bool) -> None:
         """Reads one block, or its pieces when the device denies some address in it."""
         block = part.block
         try:
@@ -205,12 +213,12 @@ class ModbusConnector:
         except ModbusRefusal as refusal:
             smaller = split(block) if refusal.code == ILLEGAL_DATA_ADDRESS else []
             if not smaller:
-                self._refuse(group, part, refusal, everything=everything)
+                into += self._refuse(group, part, refusal, everything=everything)
                 return
             parts = [Part(piece, part.stamp) for piece in smaller]
             group.replace(part, parts)
             for piece in parts:
-                await self._fetch(group, piece, everything=everything)
+                await self._fetch(group, piece, into, everything=everything)
             return
         now = self._clock.monotonic()
         if part.refused:
@@ -221,11 +229,11 @@ class ModbusConnector:
             self._reports.reported(samples, now)
         else:
             samples = self._reports.worthwhile(samples, now)
-        self._ready += samples
+        into += samples
         if part in group.denied:
             group.restore(part)
 
-    def _refuse(self, group: Group, part: Part, refusal: ModbusRefusal, *, everything: bool) -> None:
+    def _refuse(self, group: Group, part: Part, refusal: ModbusRefusal, *, everything: bool) -> Sequence[Sample]:
         """The block's signals are BAD: said when it begins, when asked for, and once a heartbeat."""
         now = self._clock.monotonic()
         reason = str(refusal)
@@ -233,12 +241,12 @@ class ModbusConnector:
             group.deny(part, now + RETRY_SECONDS)
         silent = now - part.told_at < self._options.heartbeat_seconds
         if part.refused == reason and silent and not everything:
-            return
+            return ()
         if part.refused != reason:
             log.warning("block_refused", source=self._name, signals=len(part.paths), first=part.paths[0], fault=reason)
         part.refused = reason
         part.told_at = now
-        self._ready += part.refusals(reason, self._clock.now())
+        return part.refusals(reason, self._clock.now())
 
     def _take(self) -> Reading:
         samples, self._ready = self._ready, []

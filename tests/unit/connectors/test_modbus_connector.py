@@ -285,6 +285,31 @@ async def test_no_answered_read_is_lost_or_out_of_order_when_polls_and_reads_mix
         assert [s.source_time for s in mine] == sorted(s.source_time for s in mine)
 
 
+async def test_a_poll_of_several_blocks_brings_them_all_while_reads_go_on() -> None:
+    rig = Rig([bind(0, 0), bind(1, 50), bind(2, 100)])
+    await rig.connector.connect()
+    rig.link.seconds = 0.01
+    wanted = {f"line/unit/s{number}" for number in range(3)}
+    polled: list[set[str]] = []
+
+    async def keep_reading() -> None:
+        while True:
+            await rig.connector.read()
+
+    async def keep_polling() -> None:
+        while True:
+            polled.append({sample.signal for sample in (await rig.connector.poll(sorted(wanted))).samples})
+            await rig.clock.sleep(0.013)
+
+    tasks = {start_task("reader", keep_reading()), start_task("poller", keep_polling())}
+    await rig.clock.advance(3.0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert len(polled) > 30
+    assert all(found == wanted for found in polled)
+
+
 async def test_what_was_answered_before_the_loss_is_returned_first() -> None:
     rig = Rig([bind(0, 0), bind(1, 50)])
     await rig.connector.connect()
