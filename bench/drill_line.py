@@ -77,7 +77,8 @@ class DrillLine(LineStack):
         config: Config = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
         config["sparkplug"]["primary_host"] = PRIMARY_HOST
         config["models"][0]["bundle"] = str(EXAMPLE.parent / config["models"][0]["bundle"])
-        config["control"]["ceiling"] = str(EXAMPLE.parent / config["control"]["ceiling"])
+        controller = config["control"]["loops"][0]["controller"]
+        controller["model"] = str(EXAMPLE.parent / controller["model"])
         if change is not None:
             change(config)
         path = self.folder / "line.yaml"

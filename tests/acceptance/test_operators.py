@@ -68,7 +68,9 @@ def approve_a_move(line: LineStack) -> None:
     (line.folder / "ok").write_text(edged("control", "sign", "--key", key, *words).stdout)
     handed = control(line, "approve", LOOP, "--file", str(line.folder / "ok"))
     assert handed.returncode == 0, handed.stderr
-    until(line, "the belt to arrive", lambda status: abs(loop(status)["readback"] - wanted) < 0.02, seconds=60.0)
+    until(
+        line, "the belt to arrive", lambda status: abs((loop(status)["readback"] or 0.0) - wanted) < 0.02, seconds=60.0
+    )
     assert loop(line.status())["baseline"] == wanted
     again = control(line, "approve", LOOP, "--file", str(line.folder / "ok"))
     assert again.returncode == 1
