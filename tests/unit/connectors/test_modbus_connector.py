@@ -295,6 +295,7 @@ async def test_a_poll_of_several_blocks_brings_them_all_while_reads_go_on() -> N
     async def keep_reading() -> None:
         while True:
             await rig.connector.read()
+            await rig.clock.sleep(0.015)
 
     async def keep_polling() -> None:
         while True:
