@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from edged.types import Quality, Refused
+from edged.types import Quality, Refused, Waits
 from edged_control.gate import Mode
 from tests.unit.control.envelope_oracle import Envelope, EnvelopeOracle
 from tests.unit.control.inline_solver import BAD_ANSWERS, GAIN, InlineSolver, artefact, mpc_loop, solver_factory
@@ -105,7 +105,8 @@ def _die(rig: Rig, when: tuple[int, bool]) -> None:
 
 
 def _wish(rig: Rig, value: Any) -> None:
-    if not isinstance(rig.wish(value), Refused):
+    verdict = rig.wish(value)
+    if isinstance(verdict, Waits) or not isinstance(verdict, Refused):
         rig.plc.note_handover(walking=True)
 
 
