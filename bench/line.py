@@ -144,8 +144,9 @@ class LineStack(Stack):
         wait_until("data from every source", self._all_sources_live, self.processes["edged"], seconds)
 
     def wait_until_drained(self, seconds: float = 120.0) -> None:
-        """Returns when the hub has confirmed all that the outbox held at some moment after now."""
-        wait_until("the outbox to drain", self._drained, self.processes["edged"], seconds)
+        """Returns when the hub has confirmed all that the outbox holds now, while sources may go on."""
+        began = time.monotonic()
+        wait_until("the outbox to drain", lambda: self._drained(began), self.processes["edged"], seconds)
 
     def stop_edge(self) -> int:
         """Stops the daemon cleanly: it flushes first. Returns its exit status."""
@@ -164,9 +165,13 @@ class LineStack(Stack):
         status = self.status()
         return status is not None and all(source["samples"] > 0 for source in status["sources"])
 
-    def _drained(self) -> bool:
+    def _drained(self, since: float) -> bool:
+        """What waits for the hub, if anything, came after that moment."""
         status = self.status()
-        return status is not None and status["hub"]["connected"] and status["hub"]["backlog"] == 0
+        if status is None or not status["hub"]["connected"]:
+            return False
+        oldest = next(sink["oldest_age_seconds"] for sink in status["outbox"]["sinks"] if sink["name"] == "hub")
+        return oldest is None or oldest < time.monotonic() - since
 
 
 def _claim(folder: Path) -> tuple[IO[str], Path]:
