@@ -171,7 +171,7 @@ class LineStack(Stack):
         if status is None or not status["hub"]["connected"]:
             return False
         oldest = next(sink["oldest_age_seconds"] for sink in status["outbox"]["sinks"] if sink["name"] == "hub")
-        return oldest is None or oldest < time.monotonic() - since
+        return oldest is None or 0.0 <= oldest < time.monotonic() - since  # below 0 after a clock was set back
 
 
 def _claim(folder: Path) -> tuple[IO[str], Path]:
