@@ -1,10 +1,10 @@
 """The perf gate: CPU per value and p95 pipeline time, as ratios, against bench/baseline.json. Never absolute times.
 
-Several fresh processes run the daemon's pipeline and the floor in turns over the same notifications. CPU per value is
-told over the floor's; the p95 of a list's time from its bytes to the outbox over that of a fixed piece of work done
-beside each list, both in CPU time of one thread, so that other load on the machine takes no part. The gate fails when
-a ratio is worse than the baseline by more than 10 % beyond noise: when the 95 % lower bound of its median over the
-processes (bootstrap) lies above that, and still does with as many processes more.
+Several fresh processes run the daemon's pipeline and the floor in turns over the same notifications. CPU per value and
+the p95 of a list's time, from its bytes to the outbox, are told over the floor's, both in CPU time of one thread, so
+that other load on the machine takes little part. The gate fails when a ratio is worse than the baseline by more than
+10 % beyond noise: when the 95 % lower bound of its median over the processes (bootstrap) lies above that, and still
+does with as many processes more.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RESAMPLES = 2_000
 LOW_SHARE = 0.05
 CHILD_SECONDS = 60.0
 PASSED_SHARE, CAUGHT_SHARE = 1.0, 0.95
-RATIOS = {"cpu": "CPU per value over the floor's", "pipeline": "p95 pipeline time over the calibration's"}
+RATIOS = {"cpu": "CPU per value over the floor's", "pipeline": "p95 pipeline time over the floor's"}
 
 Ratios = Mapping[str, Sequence[float]]
 """By name, one ratio per process."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.pipeline import Floor, Pipeline, notifications
+from bench.pipeline import Floor, Pipeline, Turn, notifications
 from bench.report import percentile
 from edged.outbox_types import RawBatch
 
@@ -54,29 +54,33 @@ class SlowedPipeline(Pipeline):
 
 
 async def run(turns: int, slower: float) -> dict[str, float]:
-    """CPU over the floor's, and the p95 of a list over that of its calibration."""
+    """CPU of a turn and the p95 of its lists, both over the floor's."""
     with TemporaryDirectory() as folder:
         place = Path(folder)
         pipeline, floor = SlowedPipeline(place, slower) if slower else Pipeline(place), Floor(place)
         await pipeline.start()
-        pipelines: list[float] = []
-        floors: list[float] = []
-        lists: list[float] = []
-        calibrations: list[float] = []
+        pipelines: list[Turn] = []
+        floors: list[Turn] = []
         for number in range(WARM_UP_TURNS + turns):
             bodies = notifications(number)
             if number == WARM_UP_TURNS:
                 gc.collect()
                 gc.freeze()
-            before = floor.run(bodies) if number % 2 else None
+            first = floor.run(bodies) if number % 2 else None
             turn = await pipeline.run(bodies)
-            floor_seconds = before if before is not None else floor.run(bodies)
+            beside = first or floor.run(bodies)
             if number >= WARM_UP_TURNS:
-                pipelines.append(turn.seconds)
-                floors.append(floor_seconds)
-                lists.append(percentile(turn.lists, 0.95))
-                calibrations.append(percentile(turn.calibrations, 0.95))
-        return {"cpu": quiet(pipelines) / quiet(floors), "pipeline": quiet(lists) / quiet(calibrations)}
+                pipelines.append(turn)
+                floors.append(beside)
+        return {
+            "cpu": quiet([turn.seconds for turn in pipelines]) / quiet([turn.seconds for turn in floors]),
+            "pipeline": quiet([slowest(turn) for turn in pipelines]) / quiet([slowest(turn) for turn in floors]),
+        }
+
+
+def slowest(turn: Turn) -> float:
+    """The p95 of a turn's lists."""
+    return percentile(turn.lists, 0.95)
 
 
 def quiet(turns: Sequence[float]) -> float:

@@ -111,7 +111,7 @@ class CopyFloor:
             watch = Stopwatch(database=self._server.cpu_seconds)
             for rows in self._copies:
                 await self._copy(connection, rows)
-            return watch.stop()._replace(size=await connection.fetchval(SIZE))
+            return watch.stop()._replace(size=int(await connection.fetchval(SIZE)))
         finally:
             await connection.close()
 

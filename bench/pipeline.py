@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -56,15 +55,13 @@ NOTIFICATIONS = 40
 PER_POST = 5
 SKEW_LIMIT_NANOSECONDS = 10**18
 SUBSCRIPTION = 1
-CALIBRATION_ROWS, CALIBRATION_STEPS = 10_000, 400
 
 
 class Turn(NamedTuple):
-    """CPU seconds of one turn, of each list from its bytes to the outbox, and of a calibration beside each list."""
+    """CPU seconds of one turn, and of each list in it: from its bytes to the outbox, the floor's to its database."""
 
     seconds: float
     lists: Sequence[float]
-    calibrations: Sequence[float]
 
 
 def notifications(seed: int) -> list[bytes]:
@@ -155,7 +152,6 @@ class Pipeline:
         self._store = Store(path, connect(path, Synchronous.NORMAL), "bench")
         self._store.load()
         self._encoder = DataEncoder(Catalog.of(signals), HostProfile.SPEC, SequenceNumber())
-        self._calibration = Calibration()
         self.values = 0
         """That reached a Sparkplug message."""
 
@@ -165,19 +161,18 @@ class Pipeline:
 
     async def run(self, bodies: Sequence[bytes]) -> Turn:
         """One turn."""
-        lists, calibrations = [], []
+        lists: list[float] = []
         unsent: list[RawBatch] = []
         began = time.thread_time()
         for body in bodies:
             received = time.thread_time()
             await self.receive(body)
             lists.append(time.thread_time() - received)
-            calibrations.append(self._calibration.run())
             unsent += self.commit()
             if len(unsent) >= PER_POST:
                 self.send(unsent)
                 unsent.clear()
-        return Turn(time.thread_time() - began - sum(calibrations), lists, calibrations)
+        return Turn(time.thread_time() - began, lists)
 
     async def receive(self, body: bytes) -> None:
         """From the bytes of a publish response until the outbox has its list."""
@@ -207,10 +202,12 @@ class Floor:
         self._connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
         self._connection.execute("CREATE TABLE samples (handle INTEGER, time INTEGER, value REAL)")
 
-    def run(self, bodies: Sequence[bytes]) -> float:
-        """CPU seconds of one turn."""
+    def run(self, bodies: Sequence[bytes]) -> Turn:
+        """One turn."""
+        lists: list[float] = []
         began = time.thread_time()
         for body in bodies:
+            received = time.thread_time()
             response = struct_from_binary(ua.PublishResponse, Buffer(body))
             for notification in response.Parameters.NotificationMessage.NotificationData:
                 items = notification.MonitoredItems
@@ -219,30 +216,5 @@ class Floor:
                 self._connection.executemany("INSERT INTO samples VALUES (?, ?, ?)", rows)
                 self._connection.execute("COMMIT")
                 json.dumps(rows)
-        return time.thread_time() - began
-
-
-class Calibration:
-    """A fixed piece of work of the interpreter beside each list: tuples, texts, numbers and look-ups.
-
-    Its table does not fit the nearest caches, so that it suffers from the machine's other load as the pipeline does.
-    """
-
-    def __init__(self) -> None:
-        names = [f"{LINE}/equipment/c{number}" for number in range(CALIBRATION_ROWS)]
-        random.Random(1).shuffle(names)
-        self._names = names
-        self._table: dict[str, tuple[object, ...]] = {name: (name, 0.0, 0, 0, 192, "") for name in names}
-        self._at = 0
-
-    def run(self) -> float:
-        """CPU seconds."""
-        began = time.thread_time()
-        table, total = self._table, 0
-        for number, name in enumerate(self._names[self._at : self._at + CALIBRATION_STEPS]):
-            table[name] = (table[name][0], float(number), number * 1_000_000, number, 192, "")
-        for number in range(CALIBRATION_STEPS):
-            text = f"{LINE}/{SOURCE}/c{number % SIGNALS}"
-            total += abs(number - len(text)) if text in table else number
-        self._at = (self._at + CALIBRATION_STEPS) % CALIBRATION_ROWS
-        return time.thread_time() - began
+            lists.append(time.thread_time() - received)
+        return Turn(time.thread_time() - began, lists)
