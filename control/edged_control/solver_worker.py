@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from io import RawIOBase
 from typing import TYPE_CHECKING, BinaryIO
 
 from edged.errors import EdgedError, MissingLibrary
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from edged_control.workbench import Workbench
 
 
-def serve(questions: BinaryIO, answers: BinaryIO) -> None:
+def serve(questions: BinaryIO, answers: RawIOBase) -> None:
     """Answers until the other side closes."""
     setup = _read(questions)
     if setup is None:
@@ -24,18 +26,19 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     try:
         workbench = _workbench(read_message(Setup, setup))
     except EdgedError as fault:
-        _write(answers, framed(Ready(fault=str(fault))))
+        answers.write(framed(Ready(fault=str(fault))))
         return
-    _write(answers, framed(Ready(model_hash=workbench.model_hash)))
+    answers.write(framed(Ready(model_hash=workbench.model_hash)))
     while (body := _read(questions)) is not None:
-        _write(answers, framed(workbench.answer(read_message(Question, body))))
+        answers.write(framed(workbench.answer(read_message(Question, body))))
 
 
 def main() -> None:
     """Serves on the standard streams; whatever a library prints goes to standard error."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(sys.stdin.buffer, answers)
+    with suppress(BrokenPipeError):  # whoever asked is gone: nobody is left to tell
+        serve(sys.stdin.buffer, answers)
 
 
 def _workbench(setup: Setup) -> Workbench:
@@ -47,13 +50,13 @@ def _workbench(setup: Setup) -> Workbench:
 
 
 def _read(stream: BinaryIO) -> bytes | None:
+    """The body of a message; None where the stream ends, also in the middle of one."""
     head = stream.read(LENGTH.size)
-    return stream.read(body_bytes(head)) if len(head) == LENGTH.size else None
-
-
-def _write(stream: BinaryIO, frame: bytes) -> None:
-    stream.write(frame)
-    stream.flush()
+    if len(head) < LENGTH.size:
+        return None
+    size = body_bytes(head)
+    body = stream.read(size)
+    return body if len(body) == size else None
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +18,7 @@ from edged.supervise import start_task
 from edged_control.model import Artefact, Channel, Port, ProcessModel, encoded
 from edged_control.mpc_settings import proposed
 from edged_control.solver import COMMAND, LONGEST_DEADLINE_SECONDS, SolverProcess
-from edged_control.solver_messages import Answer, InputRange, Question, Setup
+from edged_control.solver_messages import Answer, InputRange, Question, Setup, framed
 
 BELT, THICKNESS = Port("line_a/forming/belt_speed_setpoint", "m/min"), Port("line_a/forming/thickness", "mm")
 MODEL = ProcessModel((BELT,), (THICKNESS,), ((Channel(-0.027, 7.0, 1.0, 0.8),),))
@@ -159,6 +160,20 @@ async def test_a_model_that_is_damaged_on_the_way_is_refused_by_the_process() ->
     damaged = SETUP.model_copy(update={"artefact": SETUP.artefact.replace("-0.027", "-0.127")})
     async with solver(setup=damaged) as process:
         assert "does not have the hash" in (await fault_of(process, "refuses")).fault
+
+
+@pytest.mark.parametrize("sent", [framed(SETUP), framed(SETUP)[:-10]], ids=["all", "half"])
+def test_a_process_whose_daemon_was_killed_ends_without_a_word(sent: bytes) -> None:
+    process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stdin.write(sent)
+    process.stdin.close()
+    assert process.wait(PATIENCE_SECONDS) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
 
 
 async def test_no_process_outlives_whoever_asked() -> None:
