@@ -13,6 +13,7 @@ COMMANDS = {
     "drill": ("bench.drill", "breaks one thing (or all, one after the other) and counts what was lost"),
     "peers": ("bench.peers", "edged beside ThingsBoard IoT Gateway, Node-RED and a script, while things break"),
     "throughput": ("bench.throughput", "CPU per value against the floor script, three sizes, everything on"),
+    "parts": ("bench.parts", "what each part of the daemon costs at few values"),
     "latency": ("bench.latency", "source to hub, and a value's time within the daemon"),
     "startup": ("bench.startup", "from the start of the daemon to its first value"),
     "memory": ("bench.memory", "size and slope of the daemon's memory"),

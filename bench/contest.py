@@ -10,7 +10,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,10 +71,11 @@ class Bench:
         wait_until("the source", ready.exists, source, SOURCE_SECONDS)
         return source
 
-    def start_daemon(self) -> Process:
-        """The daemon with an outbox of its own, delivering."""
+    def start_daemon(self, without: Collection[str] = ()) -> Process:
+        """The daemon with an outbox of its own, delivering, but for some parts."""
         self._turn += 1
-        config = write_config(self._line, self._load, self._port, self._line.folder / f"edge-{self._turn}")
+        place = self._line.folder / f"edge-{self._turn}"
+        config = write_config(self._line, self._load, self._port, place, without=without)
         daemon = self._line.start_edge(config, core=MEASURED_CORE)
         self._line.wait_for_data()
         return daemon
@@ -99,6 +100,13 @@ class Bench:
         published = self._sparkplug_values()
         if published < measured.values:
             raise SystemExit(f"Sparkplug got {published} values only: this turn did not measure the whole way")
+        daemon.stop()
+        return measured
+
+    def measure_without(self, parts: Collection[str]) -> Measured:
+        """One turn of edged with some parts left out."""
+        daemon = self.start_daemon(parts)
+        measured = self._window(daemon, self.samples)
         daemon.stop()
         return measured
 

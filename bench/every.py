@@ -1,4 +1,4 @@
-"""Every benchmark, one after the other: about seventeen minutes in all, with --short about two, at one size each."""
+"""Every benchmark, one after the other: about twenty minutes in all, with --short about two, at one size each."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Run(NamedTuple):
 INGEST = ("--rows", "300000", "--rounds", "3")
 RUNS = (
     Run("throughput", "bench.throughput", ("--seconds", "6")),
+    Run("parts", "bench.parts", ("--seconds", "8")),
     Run("latency", "bench.latency", ("--seconds", "10")),
     Run("startup", "bench.startup", ("--starts", "3")),
     Run("memory", "bench.memory", ("--warm-up-seconds", "20", "--window-seconds", "6")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,14 @@ class Load:
 SIZES = (Load(100, 1.0), Load(1_000, 1.0), Load(10_000, 1.0))
 
 
-def write_config(line: LineStack, load: Load, port: int, data_directory: Path) -> Path:
-    """One OPC UA source of counters; alarms, a model, a PID loop, the hub and Sparkplug."""
+PARTS = ("alarms", "models", "control", "sparkplug", "hub")
+"""Of the configuration that a line can do without."""
+
+
+def write_config(
+    line: LineStack, load: Load, port: int, data_directory: Path, *, without: Collection[str] = ()
+) -> Path:
+    """One OPC UA source of counters; alarms, a model, a PID loop, the hub and Sparkplug, but for some of PARTS."""
     config = {
         "site": "bench",
         "line": line.node,
@@ -61,7 +68,8 @@ def write_config(line: LineStack, load: Load, port: int, data_directory: Path) -
         "control": _control(line.folder),
     }
     path = line.folder / "bench.yaml"
-    path.write_text(json.dumps(config), encoding="utf-8")
+    kept = {name: section for name, section in config.items() if name not in without}
+    path.write_text(json.dumps(kept), encoding="utf-8")
     return path
 
 
