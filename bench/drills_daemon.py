@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ SEED = 20
 AWAY_SECONDS = 2.0
 LONGEST_AWAY_SECONDS = 0.6
 EARLIEST_KILL_SECONDS, LATEST_KILL_SECONDS = 0.1, 1.6
+SHORT_STALL_SECONDS, LONG_STALL_SECONDS = 4.0, 30.0
 START_SHARE = 0.2
 """So many of the kills come while the daemon starts."""
 LONGEST_START_SECONDS = 1.5
@@ -64,6 +66,25 @@ def daemon_terminated(line: DrillLine) -> Disturbance:
         line.start_edge()
     line.wait_for_data()
     done.bars.append(Bar("exit status of the first stop", status, 0))
+    return done
+
+
+def daemon_stalled(line: DrillLine) -> Disturbance:
+    """SIGSTOP of the daemon; servers and broker keep everything for it meanwhile."""
+    return _stall(line, SHORT_STALL_SECONDS, ())
+
+
+def daemon_stalled_long(line: DrillLine) -> Disturbance:
+    """SIGSTOP of the daemon, longer than a server keeps values for it."""
+    return _stall(line, LONG_STALL_SECONDS, SOURCES)
+
+
+def _stall(line: DrillLine, seconds: float, gaps: tuple[str, ...]) -> Disturbance:
+    done = Disturbance(away=SOURCES, gaps=gaps)
+    with done.span():
+        line.processes["edged"].signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        line.processes["edged"].signal(signal.SIGCONT)
     return done
 
 
@@ -124,6 +145,8 @@ DRILLS = (
     Drill("daemon-killed", "SIGKILL of edged, 2 s", 35, daemon_killed, in_ci=True),
     Drill("daemon-kills", "SIGKILL of edged at random moments, --kills times", 220, daemon_killed_often, in_ci=True),
     Drill("daemon-terminated", "SIGTERM of edged, 2 s", 35, daemon_terminated),
+    Drill("daemon-stalled", "SIGSTOP of edged, 4 s", 35, daemon_stalled),
+    Drill("daemon-stalled-long", "SIGSTOP of edged, 30 s", 65, daemon_stalled_long),
     Drill("daemon-and-hub-killed", "SIGKILL of edged (2 s) and the hub (20 s) at once", 55, daemon_and_hub_killed),
     Drill(
         "clock-moved",

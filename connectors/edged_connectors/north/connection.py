@@ -16,6 +16,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edged.errors import AccessRefused, SourceLost, SourceUnreachable
 from edged.settings import BrokerSettings, Tls
 from edged.supervise import start_task
+from edged_connectors.mqtt_client import MqttClient
 
 ANSWER_SECONDS = 10.0
 """For CONNACK, SUBACK and PUBACK. A TLS 1.3 broker that misses our certificate says nothing at all."""
@@ -138,7 +139,7 @@ class Connection:
         broker = self._broker
         password = _read_password(broker)
         self._tls = await asyncio.to_thread(_tls_context, broker.tls) if broker.tls else None
-        return aiomqtt.Client(
+        return MqttClient(
             broker.host,
             broker.port,
             username=broker.username,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import aiomqtt
 import paho.mqtt.client as paho
 from aiomqtt.exceptions import MqttConnectError, MqttError
-from paho.mqtt import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -23,6 +21,7 @@ from edged.clock import Clock
 from edged.errors import AccessRefused, SourceLost, SourceUnreachable
 from edged.log import get_logger
 from edged.settings import BrokerSettings, Secret
+from edged_connectors.mqtt_client import MqttClient
 from edged_connectors.south.mqtt_messages import Message
 
 REFUSALS = frozenset({0x85, 0x86, 0x87, 0x8A, 0x8C})
@@ -56,7 +55,7 @@ class SessionOptions:
     receive_maximum: int
 
 
-class MqttSession(aiomqtt.Client):
+class MqttSession(MqttClient):
     """Used for one connection only: identifiers of one connection never reach another."""
 
     def __init__(self, options: SessionOptions, clock: Clock) -> None:
@@ -169,22 +168,12 @@ class MqttSession(aiomqtt.Client):
         except ssl.SSLError as fault:
             raise AccessRefused(f"{self._place()}: TLS: {fault.reason or fault}") from fault
 
-    def _on_socket_open(self, client: paho.Client, userdata: Any, sock: Any) -> None:
-        super()._on_socket_open(client, userdata, sock)
-        self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), self._read_packets, sock)
-
-    def _read_packets(self, sock: Any) -> None:
-        """Takes what has arrived, several packets a turn: paho alone takes one."""
+    def _read_packets(self) -> None:
+        """Several packets a turn: paho alone takes one."""
         for _ in range(PACKETS_PER_TURN):
             before = len(self._inbox)
-            try:
-                self._client.loop_read()
-            except (OSError, ValueError, struct.error, MQTTException) as fault:
-                if not self._disconnected.done():
-                    self._disconnected.set_exception(fault)
-                return
-            pending = isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0 and sock.pending() > 0
-            if len(self._inbox) == before and not pending:
+            self._read_packet()
+            if len(self._inbox) == before and not self._decrypted():
                 return
 
     def _on_connect(

@@ -107,8 +107,8 @@ class OpcUaOptions(Section):
     mode: Mode = Mode.SUBSCRIPTION
     publishing_milliseconds: Milliseconds = 500.0
     sampling_milliseconds: Milliseconds = 250.0
-    queue_margin: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=20, description="values that the server keeps per signal beyond one publishing interval"
+    queue_seconds: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = Field(
+        default=10.0, description="so long the server keeps each signal's values when they can't be taken from it"
     )
     polling_milliseconds: Milliseconds = Field(default=1000.0, description="period in polling mode")
     keep_alive_seconds: Seconds = Field(default=2.0, description="a sign of life at least this often")
@@ -199,4 +199,5 @@ class OpcUaOptions(Section):
 
     def queue_size(self, sampling_milliseconds: float) -> int:
         """Values kept at the server, so that neither an interval nor a short stall of ours loses any."""
-        return math.ceil(self.publishing_milliseconds / sampling_milliseconds) + self.queue_margin
+        kept_milliseconds = self.publishing_milliseconds + 1000.0 * self.queue_seconds
+        return math.ceil(kept_milliseconds / sampling_milliseconds) + 1

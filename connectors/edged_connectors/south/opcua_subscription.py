@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 
 from asyncua import ua
 
@@ -23,6 +26,9 @@ from edged_connectors.south.opcua_values import Change, overflowed, to_float
 
 HEARTBEAT_NODE = ua.NodeId(ua.ObjectIds.Server_ServerStatus_CurrentTime)
 HEARTBEAT_SAMPLING_MILLISECONDS = 1000.0
+
+HANDLE = itemgetter(0)
+"""Of a change."""
 
 SERVER_QUEUE_OVERFLOW = "server_queue_overflow"
 NOTIFICATION_LOST = "notification_lost"
@@ -47,7 +53,10 @@ class Subscription:
         self._id = 0
         self._awaited: set[int] = set()
         self._refused: dict[int, str] = {}
+        self._queues: dict[int, int] = {}
+        self._shortest_queue = 0
         self._last_notification = 0
+        self._last_changes: Sequence[Change] = ()
         self._last_sequence: int | None = None
         self._retrying: asyncio.Task[None] | None = None
 
@@ -92,9 +101,11 @@ class Subscription:
         for handle, result in zip(asked, await self._session.monitor(self._id, requests), strict=True):
             if result.StatusCode.is_good():
                 self._refused.pop(handle, None)
+                self._queues[handle] = result.RevisedQueueSize or self._items[handle].queue_size
             else:
                 self._refused[handle] = result.StatusCode.name
                 self._awaited.discard(handle)
+        self._shortest_queue = min((size for size in self._queues.values() if size > 1), default=0)
 
     async def _retry(self) -> None:
         """Asks for the refused items again, for as long as there are any."""
@@ -125,29 +136,61 @@ class Subscription:
 
     def _take(self, changes: Sequence[Change], received: int) -> None:
         plain = plain_samples(self._floats, changes, received) if changes and not self._awaited else None
-        self._inbox.put(self._samples(changes, received) if plain is None else plain)
+        samples, overflow = (
+            (self._samples(changes, received), _overflowed(changes)) if plain is None else (plain, False)
+        )
+        if overflow or self._came_full(changes):
+            self._inbox.tell(Gap(self._source, self._emptied(), received, SERVER_QUEUE_OVERFLOW))
+        self._inbox.put(samples)
+        self._last_changes = changes
 
     def _samples(self, changes: Sequence[Change], received: int) -> list[Sample]:
-        targets, awaited, samples, overflow = self._targets, self._awaited, [], False
+        targets, awaited, samples = self._targets, self._awaited, []
         for change in changes:
-            handle, _, code, _, _ = change
+            handle = change.handle
             if handle >= len(targets):
                 continue
             path, convert = targets[handle]
             sample = sample_of(path, convert, change, received)
-            if code and overflowed(code):
-                overflow = True
             if awaited and handle in awaited:
                 sample = self._first(sample, change)
             samples.append(sample)
-        if overflow:
-            self._inbox.tell(Gap(self._source, self._last_notification, received, SERVER_QUEUE_OVERFLOW))
         return samples
+
+    def _came_full(self, changes: Sequence[Change]) -> bool:
+        """Whether an item's queue was full and began late: not every server tells of what it drops."""
+        if not 0 < self._shortest_queue <= len(changes):
+            return False
+        counts = Counter(map(HANDLE, changes))
+        if max(counts.values()) < self._shortest_queue:
+            return False
+        full = [handle for handle, count in counts.items() if count >= self._queues.get(handle, sys.maxsize) > 1]
+        return any(self._begins_late([change for change in changes if change.handle == handle]) for handle in full)
+
+    def _begins_late(self, queue: Sequence[Change]) -> bool:
+        """Whether more time lies before the first value of a queue than two in it, twice the mean."""
+        times = [change.source_time for change in queue if change.source_time]
+        if len(times) < len(queue):
+            return True
+        return times[0] - self._emptied() > 2 * (times[-1] - times[0]) / (len(times) - 1)
+
+    def _emptied(self) -> int:
+        """When all queues were empty last (ns UTC): no later than the newest value that came then.
+
+        A notification may have waited on its way here.
+        """
+        times = [change.source_time for change in self._last_changes if change.source_time]
+        return min(self._last_notification, max(times, default=self._last_notification))
 
     def _first(self, sample: Sample, change: Change) -> Sample:
         """An item's first value is what it was before we came."""
         self._awaited.discard(change.handle)
         return as_seen(sample, change)
+
+
+def _overflowed(changes: Sequence[Change]) -> bool:
+    """Whether the server says that it dropped values."""
+    return any(change.code and overflowed(change.code) for change in changes)
 
 
 def _request(

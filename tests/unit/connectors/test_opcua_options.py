@@ -67,7 +67,7 @@ def test_an_endpoint_that_is_none_is_a_fault(endpoint: str) -> None:
         {"history_window_seconds": 0},
         {"request_timeout_seconds": 4},
         {"keep_alive_seconds": 30, "lifetime_seconds": 60},
-        {"queue_margin": 0},
+        {"queue_seconds": 0},
         {"publishing_milliseconds": 0},
         {"auto_reconnect": True},
     ],
@@ -86,9 +86,9 @@ def test_counts_follow_from_seconds(publishing: float, keep_alive_count: int, li
     assert options.lifetime_count() >= 3 * options.keep_alive_count()
 
 
-@pytest.mark.parametrize(("publishing", "sampling", "size"), [(200, 50, 24), (200, 60, 24), (100, 1000, 21)])
-def test_the_queue_holds_an_interval_and_a_margin(publishing: float, sampling: float, size: int) -> None:
-    options = OpcUaOptions(endpoint=ENDPOINT, publishing_milliseconds=publishing, queue_margin=20)
+@pytest.mark.parametrize(("publishing", "sampling", "size"), [(200, 50, 25), (200, 60, 21), (100, 1000, 3)])
+def test_the_queue_holds_an_interval_and_a_stall(publishing: float, sampling: float, size: int) -> None:
+    options = OpcUaOptions(endpoint=ENDPOINT, publishing_milliseconds=publishing, queue_seconds=1)
     assert options.queue_size(sampling) == size
 
 

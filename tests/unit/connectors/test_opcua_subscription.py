@@ -24,8 +24,9 @@ from edged_connectors.south.opcua_subscription import HEARTBEAT_NODE, Subscripti
 from edged_connectors.south.opcua_values import to_float
 
 OPTIONS = OpcUaOptions(endpoint="opc.tcp://127.0.0.1:1/", publishing_milliseconds=200, keep_alive_seconds=2)
+QUEUE_SIZE = 24
 ITEMS = [
-    Item(Signal(f"line_a/plc/{name}", "1"), NodeReference(f"s={name}", "urn:plc", 0), 50.0, 24, to_float)
+    Item(Signal(f"line_a/plc/{name}", "1"), NodeReference(f"s={name}", "urn:plc", 0), 50.0, QUEUE_SIZE, to_float)
     for name in ("a", "b")
 ]
 HEARTBEAT = len(ITEMS)
@@ -43,6 +44,7 @@ class ScriptedSession(Session):
         self.parameters: Any = None
         self.deliver: Callable[[Published], None] = lambda _: None
         self.gone = False
+        self.queue_size = 0
 
     async def subscribe(self, parameters: Any, deliver: Callable[[Published], None]) -> int:
         self.parameters, self.deliver = parameters, deliver
@@ -54,7 +56,10 @@ class ScriptedSession(Session):
             raise SourceLost("gone")
         self.requested += requests
         codes = [self.refuses.get(request.ItemToMonitor.NodeId.Identifier, 0) for request in requests]
-        return [ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(code)) for code in codes]
+        return [
+            ua.MonitoredItemCreateResult(StatusCode=ua.StatusCode(code), RevisedQueueSize=self.queue_size)
+            for code in codes
+        ]
 
     async def read_namespaces(self) -> None:
         return
@@ -152,6 +157,38 @@ async def test_the_overflow_bit_is_a_gap_since_the_last_notification(bench: Benc
     reading = await bench.inbox.take()
     assert list(reading.gaps) == [Gap("plc", before, bench.clock.now(), "server_queue_overflow")]
     assert [(s.quality, s.reason) for s in reading.samples] == [(Quality.GOOD, "")] * 2
+
+
+async def test_a_queue_that_comes_full_and_begins_late_is_a_gap_since_the_last_value(bench: Bench) -> None:
+    """A server that drops values and sets no overflow bit, and a notification that waited for us (CARD1)."""
+    await bench.started()
+    before = bench.clock.now()
+    await bench.clock.advance(4.0)
+    bench.publish_changes(bench.change(0, 1.0, age_seconds=3.9), bench.change(1, 1.0, age_seconds=3.9))
+    kept = [bench.change(0, float(n), age_seconds=2.4 - n / 10) for n in range(QUEUE_SIZE)]
+    bench.publish_changes(*kept, bench.change(1, 2.0))
+    reading = await bench.inbox.take()
+    second = NANOSECONDS_PER_SECOND
+    assert list(reading.gaps) == [Gap("plc", before + second // 10, bench.clock.now(), "server_queue_overflow")]
+    assert len(reading.samples) == 2 + QUEUE_SIZE + 1
+
+
+@pytest.mark.parametrize(("count", "oldest_seconds"), [(QUEUE_SIZE, 2.3), (QUEUE_SIZE - 1, 2.2)])
+async def test_a_queue_that_holds_all_since_the_last_value_is_no_gap(
+    bench: Bench, count: int, oldest_seconds: float
+) -> None:
+    await bench.started()
+    await bench.clock.advance(2.4 if count == QUEUE_SIZE else 9.0)
+    bench.publish_changes(*(bench.change(0, float(n), age_seconds=oldest_seconds - n / 10) for n in range(count)))
+    assert not (await bench.inbox.take()).gaps
+
+
+async def test_a_queue_of_one_tells_nothing(bench: Bench) -> None:
+    bench.session.queue_size = 1
+    await bench.started()
+    await bench.clock.advance(9.0)
+    bench.publish_changes(bench.change(0, 1.0), bench.change(1, 1.0))
+    assert not (await bench.inbox.take()).gaps
 
 
 async def test_a_jump_of_the_sequence_number_is_a_gap(bench: Bench) -> None:
