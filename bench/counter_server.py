@@ -13,19 +13,19 @@ import json
 import logging
 import math
 import signal
-import time
 from bisect import bisect_right
 from collections import deque
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from asyncua import Node, Server, ua
 from asyncua.server import subscription_service
 from asyncua.server.internal_subscription import InternalSubscription
 
 from bench.notification import Block, Notification, encode_notification, filetime
+from bench.turns import Journal, turns
 
 NAMESPACE = "urn:edged:bench"
 COUNTER = "c"
@@ -118,27 +118,19 @@ class CounterSubscription(InternalSubscription):  # type: ignore[misc] # asyncua
         self._taken = ticks[-1].number
 
 
-class Journal:
-    """A line per turn: its time (ms UTC) and every changed signal's value, as the checker reads it."""
+class Lines:
+    """A journal line per turn: its time (ms UTC) and every changed signal's value, as the checker reads it."""
 
-    def __init__(self, path: Path | None, signals: list[str], groups: int) -> None:
-        self._file: IO[str] | None = path.open("a", encoding="utf-8") if path is not None else None
+    def __init__(self, signals: list[str], groups: int) -> None:
         self._values = [",".join(f'"{name}":#' for name in signals[group::groups]) for group in range(groups)]
 
-    def write(self, milliseconds: int, group: int, value: int) -> None:
-        """Before the turn is offered."""
-        if self._file is not None:
-            values = self._values[group].replace("#", f"{value}.0")
-            self._file.write(f'{{"t":{milliseconds},"signals":{{{values}}}}}\n')
-            self._file.flush()
-
-    def close(self) -> None:
-        """Nothing more will be offered."""
-        if self._file is not None:
-            self._file.close()
+    def line(self, milliseconds: int, group: int, value: int) -> str:
+        """What stands in the journal before the turn is offered."""
+        values = self._values[group].replace("#", f"{value}.0")
+        return f'{{"t":{milliseconds},"signals":{{{values}}}}}'
 
 
-async def run(options: argparse.Namespace, journal: Journal) -> None:
+async def run(options: argparse.Namespace, journal: Journal, lines: Lines) -> None:
     """Counts once per period, with whole-millisecond source times, until SIGTERM."""
     port, signals, groups, ready_file = options.port, options.signals, options.groups, options.ready_file
     stop = asyncio.Event()
@@ -157,7 +149,13 @@ async def run(options: argparse.Namespace, journal: Journal) -> None:
     level = await add_loop(server, index)
     async with server:
         ready_file.write_text(json.dumps({"port": port}), encoding="utf-8")
-        await count(CounterSubscription.ticks, options.period_seconds / groups, journal, level, stop)
+        ticks, told = CounterSubscription.ticks, 0
+        async for milliseconds in turns(options.period_seconds / groups, stop):
+            journal.write(lines.line(milliseconds, *ticks.next()))
+            ticks.add(milliseconds)
+            if milliseconds // 1000 != told:
+                told = milliseconds // 1000
+                await level.write_value(sine(milliseconds))
 
 
 async def add_loop(server: Server, index: int) -> Node:
@@ -168,20 +166,6 @@ async def add_loop(server: Server, index: int) -> Node:
     set_point = await folder.add_variable(ua.NodeId(SET_POINT, index), f"{index}:{SET_POINT}", 50.0)
     await set_point.set_writable()
     return await folder.add_variable(ua.NodeId(PROCESS_VALUE, index), f"{index}:{PROCESS_VALUE}", 50.0)
-
-
-async def count(ticks: Ticks, period_seconds: float, journal: Journal, level: Node, stop: asyncio.Event) -> None:
-    """A turn per period; those that a stall has eaten are not made up for."""
-    due, last, told = time.monotonic(), 0, 0
-    while not stop.is_set():
-        last = max(last + 1, time.time_ns() // 1_000_000)
-        journal.write(last, *ticks.next())
-        ticks.add(last)
-        if last // 1000 != told:
-            told = last // 1000
-            await level.write_value(sine(last))
-        due = max(due + period_seconds, time.monotonic())
-        await asyncio.sleep(due - time.monotonic())
 
 
 def sine(milliseconds: int) -> ua.DataValue:
@@ -204,8 +188,8 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     names = [f"{options.journal_prefix}{COUNTER}{number}" for number in range(options.signals)]
-    with closing(Journal(options.journal, names, options.groups)) as journal:
-        asyncio.run(run(options, journal))
+    with closing(Journal(options.journal)) as journal:
+        asyncio.run(run(options, journal, Lines(names, options.groups)))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,14 @@ import argparse
 import asyncio
 import logging
 import signal
-import time
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from asyncua import Server, ua
+
+from bench.turns import Journal, turns
 
 NAMESPACE = "urn:edged:bench"
 
@@ -44,16 +46,11 @@ async def run(port: int, counters: int, period_seconds: float, journal: Path) ->
         for i in range(counters)
     ]
     async with server:
-        due = time.monotonic()
-        with journal.open("a", encoding="ascii") as file:
-            while not stop.is_set():
+        with closing(Journal(journal)) as written:
+            async for milliseconds in turns(period_seconds, stop):
                 count += 1
-                milliseconds = time.time_ns() // 1_000_000
-                file.write(f"{count} {milliseconds}\n")
-                file.flush()
+                written.write(f"{count} {milliseconds}")
                 await offer(server, nodes, count, milliseconds)
-                due = max(due + period_seconds, time.monotonic())
-                await asyncio.sleep(due - time.monotonic())
 
 
 async def offer(server: Server, nodes: Sequence[ua.NodeId], count: int, milliseconds: int) -> None:

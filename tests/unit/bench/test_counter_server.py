@@ -6,8 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 from bench.checker import read_journal
-from bench.counter_server import Journal, Ticks
+from bench.counter_server import Lines, Ticks
 from bench.notification import filetime
+from bench.turns import Journal
 
 
 def test_groups_count_in_turn() -> None:
@@ -32,9 +33,10 @@ def test_a_subscription_takes_each_turn_once() -> None:
 
 def test_the_checker_reads_the_journal(tmp_path: Path) -> None:
     path = tmp_path / "counters.jsonl"
-    with closing(Journal(path, ["a/c0", "a/c1", "a/c2"], groups=2)) as journal:
-        journal.write(1000, 0, 7)
-        journal.write(1100, 1, 7)
+    lines = Lines(["a/c0", "a/c1", "a/c2"], groups=2)
+    with closing(Journal(path)) as journal:
+        journal.write(lines.line(1000, 0, 7))
+        journal.write(lines.line(1100, 1, 7))
     assert list(read_journal(path)) == [
         {"t": 1000, "signals": {"a/c0": 7.0, "a/c2": 7.0}},
         {"t": 1100, "signals": {"a/c1": 7.0}},
