@@ -13,7 +13,8 @@ from typing import Any
 
 from edged.intervals import IntervalSet
 from edged.log import get_logger
-from edged.outbox_numbers import numbers_of
+from edged.outbox_bounds import Bounds, bounds_path, read_bounds
+from edged.outbox_numbers import MOST_NUMBERS, numbers_of
 from edged.outbox_read import ReadableRows, extent, fetch, neighbours, sink_rows
 from edged.outbox_schema import (
     LANES,
@@ -41,7 +42,7 @@ log = get_logger("outbox")
 class Salvage:
     """What is known of a file that was set aside. `candidates` are the numbers that it holds or may hold.
 
-    When it is not `complete` it may have held more, and nobody can tell how many.
+    For each lane that may have held more, `unknown_since` says from which source time on (ns UTC), None if nobody can.
     """
 
     file: str
@@ -50,16 +51,17 @@ class Salvage:
     sinks: Sequence[SinkRow]
     sources: Mapping[str, int]
     drained: Sequence[str] = field(default=())
-    complete: bool = True
+    unknown_since: Sequence[int | None] = ()
 
 
 class Aside:
     """An old file, open for reading. Every method runs on the writer thread."""
 
-    def __init__(self, path: Path, stream: str, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, stream: str, connection: sqlite3.Connection, bounds: Bounds | None) -> None:
         self.path = path
         self.stream = stream
         self._connection = connection
+        self._bounds = bounds
 
     def read(self, lane: Lane, seqs: Sequence[int], max_bytes: int) -> Fetched:
         """The batches of these numbers; what cannot be read is damaged. Raises sqlite3.ProgrammingError when closed."""
@@ -82,16 +84,20 @@ class Aside:
     def extent(self, span: Span) -> Extent:
         """What is known of these batches, as far as it can be read."""
         try:
-            return extent(self._connection, span)
+            return extent(self._connection, self.stream, span, self._bounds)
         except sqlite3.Error:
-            return neighbours(self._connection, span)
+            return neighbours(self._connection, self.stream, span, self._bounds)
+
+    def since(self, lane: Lane, first: int) -> int | None:
+        """No batch from that number on has an older source time, ns UTC; None when nobody can tell."""
+        return self.extent(Span(lane, first, MOST_NUMBERS)).start
 
     def close(self) -> None:
         self._connection.close()
 
 
 def set_aside(path: Path, now: int) -> Path:
-    """Renames the file and its log; its new name. Raises OSError."""
+    """Renames the file, its log and its bounds; its new name. Raises OSError."""
     stamp = datetime.fromtimestamp(now / NANOSECONDS_PER_SECOND, UTC).strftime("%Y%m%dT%H%M%SZ")
     target = path.with_name(f"{path.stem}{ASIDE_MARK}{stamp}{path.suffix}")
     number = 1
@@ -104,15 +110,18 @@ def set_aside(path: Path, now: int) -> Path:
 
 
 def finish_set_aside(path: Path) -> None:
-    """Gives a log whose file was renamed to that file: SQLite would play it into the next one of the old name."""
+    """Gives log and bounds whose file was renamed to that file: SQLite would play the log into the next one."""
     log_file, shared = companions(path)
     shared.unlink(missing_ok=True)
-    if log_file.exists() and not path.exists():
-        files = asides_of(path)
-        if files and not companions(files[-1])[0].exists():
-            log_file.rename(companions(files[-1])[0])
-        else:
-            log_file.unlink()
+    if path.exists():
+        return
+    files = asides_of(path)
+    for left, own in ((log_file, lambda file: companions(file)[0]), (bounds_path(path), bounds_path)):
+        if left.exists():
+            if files and not own(files[-1]).exists():
+                left.rename(own(files[-1]))
+            else:
+                left.unlink()
 
 
 def asides_of(path: Path) -> list[Path]:
@@ -129,31 +138,23 @@ def salvage(path: Path) -> tuple[Salvage, Aside] | None:
     if stream is None:
         connection.close()
         return None
+    bounds = read_bounds(path)
+    if bounds is not None and bounds.stream != stream:
+        bounds = None
     sinks = _sinks(connection)
     numbers = {lane: numbers_of(connection, stream, lane, sinks) for lane in LANES}
+    aside = Aside(path, stream, connection, bounds)
+    unknown = [aside.since(lane, first) for lane, (_, first) in numbers.items() if first is not None]
     found = Salvage(
         file=path.name,
         stream=stream,
         candidates={lane: known for lane, (known, _) in numbers.items()},
         sinks=sinks or (),
-        sources=_sources(connection),
+        sources={**(bounds.sources if bounds else {}), **_sources(connection)},
         drained=[name for (name,) in _rows(connection, "SELECT file FROM aside WHERE drained")],
-        complete=all(complete for _, complete in numbers.values()),
+        unknown_since=unknown,
     )
-    return found, Aside(path, stream, connection)
-
-
-def last_committed(path: Path) -> int | None:
-    """When the last readable batch was committed, ns UTC."""
-    try:
-        connection = connect_read_only(path)
-    except sqlite3.Error:
-        return None
-    try:
-        rows = list(_rows(connection, "SELECT max(committed) FROM batch"))
-    finally:
-        connection.close()
-    return rows[0][0] if rows else None
+    return found, aside
 
 
 def _connect(path: Path) -> sqlite3.Connection | None:

@@ -61,7 +61,7 @@ class Files:
         for sink in self._sinks.values():
             sink.set_volumes(self._shelf.volumes, self.sink_rows)
         self.sources.load(state.sources, state.marks)
-        self._retention.begin(current)
+        self._retention.begin(current, state.ages)
         log.info("outbox_open", stream=state.stream, old_streams=len(olds), file=self._path.name)
         return Committed((), state.rows, {}, state.used_bytes, state.free_pages, 0.0)
 
@@ -94,7 +94,7 @@ class Files:
                 await self._shelf.run(volume.aside.close)
         if store is not None:
             try:
-                await self._shelf.run(store.close, clean)
+                await self._shelf.run(store.close, clean, self._retention.ages())
             except sqlite3.Error as fault:
                 log.warning("outbox_close_failed", fault=str(fault))
 

@@ -23,10 +23,10 @@ MOST_UNREAD = 100_000
 
 def numbers_of(
     connection: sqlite3.Connection, stream: str, lane: Lane, sinks: Sequence[SinkRow] | None
-) -> tuple[IntervalSet, bool]:
+) -> tuple[IntervalSet, int | None]:
     """The numbers in the tables of batches and of blobs, and those that should be there and are not.
 
-    The second is false when nobody can tell which should be there.
+    The second is the number from which on nobody can tell which should be there, None when it is known of all.
     """
     batches, blobs = (_stored(connection, table, lane) for table in ("batch", "blob"))
     head = _head(connection, lane)
@@ -40,13 +40,19 @@ def numbers_of(
     found.update(blobs)
     if head is not None and sinks is not None and head - len(found) <= MOST_UNREAD:
         found.update(missing_numbers(lane, head, found, stream, sinks))
-        return found, True
+        return found, None
     first, last = blobs.first or 1, max(head or 0, blobs.last or 0)
     if first <= last <= first + MOST_UNREAD:
         found.add(first, last)
     found.update(_looked_up(connection, lane, max(1, first - LOOKED_UP), first - 1))
     found.update(_looked_up(connection, lane, last + 1, last + LOOKED_UP))
-    return found, False
+    if sinks is None:
+        return found, 1
+    missing = missing_numbers(lane, found.last or 0, found, stream, sinks)
+    if len(missing) > MOST_UNREAD:
+        return found, 1
+    found.update(missing)
+    return found, (found.last or 0) + 1
 
 
 def _looks_empty(connection: sqlite3.Connection) -> bool:

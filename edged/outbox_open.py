@@ -18,10 +18,10 @@ from edged.outbox_aside import (
     Salvage,
     asides_of,
     finish_set_aside,
-    last_committed,
     salvage,
     set_aside,
 )
+from edged.outbox_bounds import bounds_path, read_bounds
 from edged.outbox_read import missing_numbers
 from edged.outbox_schema import LANES, batch_id, companions, connect, create, migrate
 from edged.outbox_store import Store
@@ -29,7 +29,7 @@ from edged.outbox_types import EventPiece, StoredAside, StoredState
 from edged.outbox_wal import is_whole, last_commit_frame
 from edged.records import encode_events
 from edged.settings import Synchronous
-from edged.types import Gap
+from edged.types import Gap, Lane
 
 CHECK_WHOLE_FILE_BYTES = 256 * 1024 * 1024
 """Beyond this only the small tables are checked at start; every batch has its own checksum anyway."""
@@ -201,15 +201,17 @@ def _with_asides(request: Request, store: Store, state: StoredState, doubt: Doub
     new = [file.name for file in files if file.name not in noted]
     if new:
         lost = [name for name in new if name not in streams]
-        gaps = [Gap(GAP_SOURCE, request.oldest, request.now, DAMAGED) for _ in lost]
+        bounds = [read_bounds(request.path.with_name(name)) for name in lost]
+        gaps = [_gap(request, min(known.oldest.values()) if known else None) for known in bounds]
         if doubt is not None and draining:
-            known, _ = draining[-1]
-            last = last_committed(request.path.with_name(known.file)) or request.oldest
-            gaps.append(Gap(GAP_SOURCE, last, request.now, DAMAGED, stream=known.stream))
-        torn = [known for known, _ in draining if known.file in new and not known.complete]
-        gaps += [Gap(GAP_SOURCE, request.oldest, request.now, DAMAGED, stream=known.stream) for known in torn]
+            known, aside = draining[-1]
+            last = known.candidates[Lane.PROCESS].last or 0
+            gaps.append(_gap(request, aside.since(Lane.PROCESS, last + 1), known.stream))
+        torn = [known for known, _ in draining if known.file in new and known.unknown_since]
+        gaps += [_gap(request, since, known.stream) for known in torn for since in known.unknown_since]
         done = drained.union(lost)
-        sources = {name: seen for known, _ in readable for name, seen in known.sources.items()}
+        heard = [known.sources for known, _ in readable] + [known.sources for known in bounds if known]
+        sources = {name: seen for one in heard for name, seen in one.items()}
         notes = [StoredAside(name, streams.get(name, ""), name in done) for name in new]
         store.adopt(notes, sources, EventPiece(gaps, encode_events(gaps), "", ()), request.now)
         state = store.load()
@@ -217,9 +219,15 @@ def _with_asides(request: Request, store: Store, state: StoredState, doubt: Doub
     return Opened(store, state, draining)
 
 
+def _gap(request: Request, since: int | None, stream: str = "") -> Gap:
+    """What a damaged file held from a source time on and nobody can name; None when not even the time is known."""
+    start = request.oldest if since is None else min(since, request.now)
+    return Gap(GAP_SOURCE, start, request.now, DAMAGED, stream=stream)
+
+
 def _forget_oldest(drained: Sequence[Path]) -> None:
     """Deletes all but the newest of the files that hold nothing any more that someone waits for."""
     for file in drained[:-ASIDES_KEPT]:
-        for part in (file, *companions(file), file.with_name(file.name + FIRST_PAGE_SUFFIX)):
+        for part in (file, *companions(file), bounds_path(file), file.with_name(file.name + FIRST_PAGE_SUFFIX)):
             part.unlink(missing_ok=True)
         log.info("aside_deleted", file=file.name)

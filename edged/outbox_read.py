@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from edged.errors import DamagedRecord
 from edged.intervals import IntervalSet
+from edged.outbox_bounds import UNKNOWN_SPREAD_NS, Bounds
 from edged.outbox_schema import LANES, batch_id, lane_range, seq_of
-from edged.outbox_types import Extent, Fetched, RawBatch, SinkRow, Span
+from edged.outbox_types import AgeMark, Extent, Fetched, RawBatch, SinkRow, Span
+from edged.records import decode_samples
 from edged.types import BatchKey, Lane
+
+READ_BYTES = 16 * 1024 * 1024
+AGES = "ages"
+NEAREST_TRIED = 100
+"""So many blobs on either side of a loss are looked at for one that can be read."""
 
 
 def checksum(stream: bytes, row_id: int, rows: int, blob: bytes) -> int:
@@ -51,31 +60,85 @@ def _is_sound(stream: bytes, row_id: int, crc: object, rows: object, blob: objec
     return isinstance(rows, int) and isinstance(blob, bytes) and checksum(stream, row_id, rows, blob) == crc
 
 
-def extent(connection: sqlite3.Connection, span: Span) -> Extent:
-    """What the table of batches says of these numbers; where it lacks some, their neighbours bound the time."""
+def extent(connection: sqlite3.Connection, stream: str, span: Span, bounds: Bounds | None) -> Extent:
+    """What the table of batches says of these numbers; where it lacks some, what their neighbours say of the time."""
     query = "SELECT count(*), sum(rows), min(first_time), max(last_time) FROM batch WHERE id BETWEEN ? AND ?"
     first, last = batch_id(span.lane, span.first), batch_id(span.lane, span.last)
     ((known, rows, start, end),) = asked(connection, query, (first, last))
     if known == span.last - span.first + 1 and all(isinstance(number, int) for number in (rows, start, end)):
         return Extent(rows, start, end)
-    return neighbours(connection, span)
+    return neighbours(connection, stream, span, bounds)
 
 
-def neighbours(connection: sqlite3.Connection, span: Span) -> Extent:
-    """The end of the batch before and the beginning of the one after, as far as they can be read."""
-    lowest, highest = lane_range(span.lane)
-    before = "SELECT last_time FROM batch WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
-    after = "SELECT first_time FROM batch WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1"
-    start = _one(connection, before, (lowest, batch_id(span.lane, span.first) - 1))
-    return Extent(None, start, _one(connection, after, (batch_id(span.lane, span.last) + 1, highest)))
+def neighbours(connection: sqlite3.Connection, stream: str, span: Span, bounds: Bounds | None) -> Extent:
+    """Between the batch before and the one after, as far as they can be read.
+
+    Batches follow each other by the times of their commits, and no source time is further from its commit than the
+    spread: so a batch begins at most two spreads before the one before it ends.
+    """
+    margin = 2 * (UNKNOWN_SPREAD_NS if bounds is None else bounds.spread)
+    before = _nearest(connection, stream, span.lane, span.first, -1)
+    after = _nearest(connection, stream, span.lane, span.last, 1)
+    start = end = None
+    if before is not None:
+        start = max(0, min(before[1], (after or before)[0]) - margin)
+    if bounds is not None:
+        start = max(bounds.oldest[span.lane], start or 0)
+    if after is not None:
+        end = max(after[0], (before or after)[1]) + margin
+    return Extent(None, start, end)
 
 
-def _one(connection: sqlite3.Connection, query: str, values: tuple[int, int]) -> int | None:
+def _nearest(connection: sqlite3.Connection, stream: str, lane: Lane, seq: int, step: int) -> tuple[int, int] | None:
+    """First and last source time of the next batch in that direction: as its row says, or as its samples do."""
+    listed = _listed(connection, lane, seq, step)
+    if listed is not None and listed[0] == seq + step:
+        return listed[1:]
+    if lane is Lane.PROCESS:
+        for near in range(seq + step, listed[0] if listed else seq + step * (NEAREST_TRIED + 1), step):
+            times = _decoded_times(connection, stream, near)
+            if times is not None:
+                return times
+            if abs(near - seq) >= NEAREST_TRIED:
+                break
+    return None if listed is None else listed[1:]
+
+
+def _listed(connection: sqlite3.Connection, lane: Lane, seq: int, step: int) -> tuple[int, int, int] | None:
+    """Number, first and last time of the next batch that the table of batches lists in that direction."""
+    lowest, highest = lane_range(lane)
+    bounds = (lowest, batch_id(lane, seq) - 1) if step < 0 else (batch_id(lane, seq) + 1, highest)
+    order = "DESC" if step < 0 else "ASC"
+    query = f"SELECT id, first_time, last_time FROM batch WHERE id BETWEEN ? AND ? ORDER BY id {order} LIMIT 1"  # noqa: S608 - ours
+    for row_id, first, last in ReadableRows(connection, query, bounds):
+        if isinstance(first, int) and isinstance(last, int):
+            return seq_of(row_id), first, last
+    return None
+
+
+def _decoded_times(connection: sqlite3.Connection, stream: str, seq: int) -> tuple[int, int] | None:
     try:
-        row = next(asked(connection, query, values), None)
-    except sqlite3.DatabaseError:
+        found = fetch(connection, stream, Lane.PROCESS, [seq], READ_BYTES).batches
+        times = [sample.source_time for batch in found for sample in decode_samples(batch.blob)]
+    except (sqlite3.DatabaseError, DamagedRecord):
         return None
-    return row[0] if row is not None and isinstance(row[0], int) else None
+    return (min(times), max(times)) if times else None
+
+
+def first_stored(connection: sqlite3.Connection, lane: Lane) -> int | None:
+    """The lowest number that a file holds."""
+    query = "SELECT id FROM batch WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1"
+    return next((seq_of(row_id) for (row_id,) in asked(connection, query, lane_range(lane))), None)
+
+
+def batch_times(connection: sqlite3.Connection, lane: Lane) -> Iterator[tuple[int, int, int]]:
+    """The batches of a file in order, some at a time: the last number, the oldest source time, the greatest spread."""
+    query = (
+        "SELECT max(id), min(first_time), max(max(committed - first_time, last_time - committed)) FROM batch"
+        " WHERE id BETWEEN ? AND ? GROUP BY id / 64 ORDER BY 1"
+    )
+    for row_id, first, spread in asked(connection, query, lane_range(lane)):
+        yield seq_of(row_id), first, spread
 
 
 def stored_numbers(connection: sqlite3.Connection, lane: Lane) -> IntervalSet:
@@ -106,6 +169,15 @@ def sink_rows(connection: sqlite3.Connection) -> Iterator[SinkRow]:
             yield SinkRow(str(name), str(stream), LANES[code], confirmed, forgone)
         except (AttributeError, IndexError, TypeError, ValueError) as fault:
             raise sqlite3.DatabaseError(f"what sink {name} is done with cannot be read: {fault}") from fault
+
+
+def ages_of(meta: Mapping[str, str], boot: str) -> Sequence[AgeMark]:
+    """Marks that were written since the machine was started; none when that cannot be told."""
+    try:
+        of_boot, marks = json.loads(meta[AGES])
+        return [AgeMark(*mark) for mark in marks] if boot and of_boot == boot else ()
+    except (KeyError, TypeError, ValueError):
+        return ()
 
 
 class ReadableRows:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from edged.clock import Clock
 from edged.intervals import IntervalSet
 from edged.log import get_logger
+from edged.outbox_ages import Ages
 from edged.outbox_open import GAP_SOURCE
 from edged.outbox_schema import LANES
 from edged.outbox_shelf import Shelf, Volume
 from edged.outbox_sink import OutboxSink
-from edged.outbox_types import Span
+from edged.outbox_track import Track
+from edged.outbox_types import AgeMark, Span
 from edged.settings import OutboxSettings
 from edged.types import NANOSECONDS_PER_SECOND, Gap, Lane
 
@@ -28,14 +27,6 @@ AGE_CHECKS_PER_CAP = 100
 AGE_CHECK_CAP_SECONDS = 3600.0
 
 log = get_logger("outbox")
-
-
-class _Mark(NamedTuple):
-    """The newest numbers at the monotonic time `last`; the mark was begun at `first`."""
-
-    first: float
-    last: float
-    heads: Mapping[Lane, int]
 
 
 class Retention:
@@ -55,17 +46,28 @@ class Retention:
         self._settings = settings
         self._clock = clock
         self._record = record
-        self._marks: deque[_Mark] = deque()
+        self._ages = Ages(clock)
         self._next_age_check = 0.0
 
     def oldest(self, now: int) -> int:
         """A time (ns UTC) before anything that is kept."""
         return now - round(max(self._caps()) * NANOSECONDS_PER_SECOND)
 
-    def begin(self, volume: Volume) -> None:
-        """A file was opened: what it holds now is of earlier runs."""
-        now = self._clock.monotonic()
-        self._marks = deque([_Mark(-math.inf, -math.inf, dict(volume.heads)), _Mark(now, now, dict(volume.heads))])
+    def begin(self, volume: Volume, marks: Sequence[AgeMark]) -> None:
+        """A file was opened: what it holds now is of earlier runs, of which `marks` tell."""
+        self._ages.begin(volume.heads, marks)
+
+    def ages(self) -> Sequence[AgeMark]:
+        """What the next run has to know of the ages."""
+        return self._ages.kept()
+
+    def new_ages(self) -> Sequence[AgeMark]:
+        """The same, when there is more to know than at the last call."""
+        return self._ages.kept() if self._ages.take_news() else ()
+
+    def restore_ages(self) -> None:
+        """What `new_ages` gave could not be written."""
+        self._ages.restore_news()
 
     def removals(self, volume: Volume) -> list[Span]:
         """What nobody waits for; it counts as removed from now on."""
@@ -120,7 +122,7 @@ class Retention:
             if used_bytes > self._settings.cap_bytes:
                 await self._cap_bytes(volume, used_bytes)
             now = self._clock.monotonic()
-            self._mark(now, volume)
+            self._ages.note(volume.heads, self._age_check_seconds())
             if now >= self._next_age_check:
                 self._next_age_check = now + self._age_check_seconds()
                 await self._cap_age(volume)
@@ -142,41 +144,23 @@ class Retention:
                 return
 
     async def _cap_age(self, volume: Volume) -> None:
-        """By wall time for batches of earlier runs; those of this run must be as old by the monotonic clock too."""
+        """By monotonic time for batches since the machine was started, by wall time for those of before."""
         store = self._shelf.store
         assert store is not None
-        now = self._clock.monotonic()
         caps: dict[float, list[OutboxSink]] = {}
         for sink in self._sinks.values():
             caps.setdefault(sink.cap_age_seconds or self._settings.cap_age_seconds, []).append(sink)
         caps.setdefault(self._settings.cap_age_seconds, [])
         for cap, sinks in sorted(caps.items()):
-            limit = self._clock.now() - round(cap * NANOSECONDS_PER_SECOND)
-            aged = self._aged(now - cap)
+            aged, before = self._ages.older_than(cap), self._ages.before()
+            limit = self._ages.wall() - round(cap * NANOSECONDS_PER_SECOND)
             for lane in LANES:
                 last = await self._shelf.run(store.last_before, lane, limit)
-                if last is None:
-                    continue
-                gone = _up_to(volume.stored[lane], min(last, aged[lane]))
+                gone = _up_to(volume.stored[lane], max(aged[lane], min(last or 0, before[lane])))
                 if not self._sinks:
                     volume.gone[lane].update(gone)
                 await self._give_up(volume, lane, gone, sinks, CAP_AGE)
-        while len(self._marks) > 1 and self._marks[1].last <= now - max(caps):
-            self._marks.popleft()
-
-    def _mark(self, now: float, volume: Volume) -> None:
-        """Remembers which numbers exist now, not more often than ages are looked at."""
-        first = self._marks[-1].first
-        if now - first < self._age_check_seconds():
-            self._marks.pop()
-        else:
-            first = now
-        self._marks.append(_Mark(first, now, dict(volume.heads)))
-
-    def _aged(self, before: float) -> Mapping[Lane, int]:
-        """The newest numbers of each lane that existed at that monotonic time, or when the file was opened."""
-        nothing = dict.fromkeys(LANES, 0)
-        return next((mark.heads for mark in reversed(self._marks) if mark.last <= before), nothing)
+        self._ages.forget_beyond(max(caps))
 
     def _caps(self) -> list[float]:
         own = [sink.cap_age_seconds for sink in self._sinks.values() if sink.cap_age_seconds is not None]
@@ -188,23 +172,22 @@ class Retention:
     async def _give_up(
         self, volume: Volume, lane: Lane, gone: IntervalSet, sinks: Iterable[OutboxSink], reason: str
     ) -> None:
-        """Forgoes these for the given sinks and records what that means."""
-        road, others = IntervalSet(), dict[str, IntervalSet]()
-        for sink in sinks:
-            track = sink.track(volume, lane)
-            owed = IntervalSet() if track is None else track.forgo(gone)
-            if sink.cap_age_seconds is None:
-                road.update(owed)
-            else:
-                others[sink.name] = owed
-        gaps = [await self._gap(volume, Span(lane, *span), GAP_SOURCE, reason) for span in road.intervals()]
-        for name, owed in others.items():
-            owed.subtract(road)
-            for span in owed.intervals():
-                gap = await self._gap(volume, Span(lane, *span), f"{GAP_SOURCE}/{name}", reason)
-                gaps.append(Gap(gap.source, gap.start, gap.end, gap.reason, samples=gap.samples))
+        """Forgoes these for the given sinks and records what that means, so that one commit takes both or neither."""
+        by_sink = {sink: track for sink in sinks if (track := sink.track(volume, lane)) is not None}
+        gaps: list[Gap] = []
+        told: list[tuple[str, IntervalSet]] = []
+        while (owed := _owed(by_sink, gone)) != told:
+            told = owed  # what a sink confirms while the times are looked up is no loss: then once more
+            gaps = [
+                await self._gap(volume, Span(lane, *span), source, reason)
+                for source, seqs in told
+                for span in seqs.intervals()
+            ]
+        for track in by_sink.values():
+            track.forgo(gone)
         if gaps:
-            log.warning("batches_given_up", reason=reason, lane=lane.value, seqs=str(road), ranges=len(gaps))
+            ranges = {source: str(seqs) for source, seqs in told}
+            log.warning("batches_given_up", reason=reason, lane=lane.value, seqs=ranges)
             self._record(gaps)
 
     async def _gap(self, volume: Volume, span: Span, source: str, reason: str) -> Gap:
@@ -213,7 +196,23 @@ class Retention:
         start = known.start if known and known.start is not None else self.oldest(now)
         end = known.end if known and known.end is not None else now
         samples = known.rows if known else None
+        if source != GAP_SOURCE:
+            return Gap(source, start, end, reason, samples=samples)
         return Gap(source, start, end, reason, volume.stream, span.lane.value, span.first, span.last, samples)
+
+
+def _owed(by_sink: Mapping[OutboxSink, Track], gone: IntervalSet) -> list[tuple[str, IntervalSet]]:
+    """What of these is still owed, by the source that its Gap names: the road's first, then what only others lack."""
+    road, others = IntervalSet(), list[tuple[str, IntervalSet]]()
+    for sink, track in by_sink.items():
+        owed = track.pending().intersection(gone)
+        if sink.cap_age_seconds is None:
+            road.update(owed)
+        else:
+            others.append((f"{GAP_SOURCE}/{sink.name}", owed))
+    for _, owed in others:
+        owed.subtract(road)
+    return [(source, owed) for source, owed in [(GAP_SOURCE, road), *others] if owed]
 
 
 def _up_to(stored: IntervalSet, last: int) -> IntervalSet:

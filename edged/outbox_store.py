@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sqlite3
 import time
@@ -14,14 +15,27 @@ from pathlib import Path
 import msgpack
 
 from edged.log import get_logger
-from edged.outbox_encode import encode_pieces
-from edged.outbox_read import checksum, extent, fetch, sink_rows, stored_numbers
+from edged.outbox_bounds import BoundsFile
+from edged.outbox_encode import new_batches
+from edged.outbox_read import (
+    AGES,
+    ages_of,
+    batch_times,
+    checksum,
+    extent,
+    fetch,
+    first_stored,
+    sink_rows,
+    stored_numbers,
+)
 from edged.outbox_schema import LANE_CODES, LANES, batch_id, lane_range, seq_of, transaction
 from edged.outbox_types import (
+    AgeMark,
     Committed,
     EventPiece,
     Extent,
     Fetched,
+    NewBatch,
     RawBatch,
     Span,
     StoredAside,
@@ -29,7 +43,7 @@ from edged.outbox_types import (
     Transaction,
 )
 from edged.ports import MARKS_KEPT
-from edged.types import BatchKey, Event, Lane, Sample
+from edged.types import BatchKey, Lane
 
 ROOM_BYTES = 16 * 1024 * 1024
 ROOM_SHARE = 8
@@ -59,6 +73,7 @@ class Store:
         self._rows: dict[Lane, int] = {}
         self._used = 0
         self._free = 0
+        self._bounds = BoundsFile(path)
 
     def load(self) -> StoredState:
         """What the file holds. Called once, before anything else."""
@@ -72,6 +87,8 @@ class Store:
             ).fetchone()
         self.stream, self._stream_bytes = meta["stream"], uuid.UUID(meta["stream"]).bytes
         self._heads = {lane: max(heads.get(LANE_CODES[lane], 0), stored[lane].last or 0) for lane in LANES}
+        sources = dict(run("SELECT name, last_seen FROM source").fetchall())
+        self._bounds.load(self.stream, {lane: batch_times(self._connection, lane) for lane in LANES}, sources)
         return StoredState(
             stream=self.stream,
             heads=dict(self._heads),
@@ -80,39 +97,39 @@ class Store:
             used_bytes=self._used_bytes(),
             free_pages=self._pragma("freelist_count"),
             sinks=[*sink_rows(self._connection)],
-            sources=dict(run("SELECT name, last_seen FROM source").fetchall()),
+            sources=sources,
             marks=self._load_marks(),
+            ages=ages_of(meta, self._boot),
             asides=[StoredAside(file, stream, bool(drained)) for file, stream, drained in run("SELECT * FROM aside")],
         )
 
     def commit(self, work: Transaction) -> Committed:
         """Makes all of it durable, or nothing."""
         began = time.perf_counter()
-        encoded = encode_pieces(work.pieces)
+        new = new_batches(work)
         heads, rows = dict(self._heads), dict(self._rows)
         batches: list[RawBatch] = []
         if not work.probe:
             self._check_room()
+        self._bounds.cover(new, work.now)
         try:
-            marks = self._write(work, encoded, heads, rows, batches)
+            marks = self._write(work, new, heads, rows, batches)
         except sqlite3.OperationalError as fault:
             self._suspect(fault)
             raise
         self._suspected = False
-        for batch in batches:
+        for batch, made in zip(batches, new, strict=True):
             rows[batch.key.lane] += batch.rows
+            self._bounds.stored(batch.key, made.times)
         self._opened = True
         self._heads, self._rows = heads, rows
         self._note_marks(marks)
-        if work.probe:
-            self._shrink()
-            self._check_room()
         return Committed(batches, rows, *self._after_commit(work), time.perf_counter() - began)
 
     def _write(
         self,
         work: Transaction,
-        encoded: Sequence[tuple[list[Sample], bytes]],
+        new: Sequence[NewBatch],
         heads: dict[Lane, int],
         rows: dict[Lane, int],
         batches: list[RawBatch],
@@ -121,13 +138,11 @@ class Store:
         with transaction(self._connection):
             if work.probe or not self._opened:
                 self._mark_open(work.now)
-            for samples, blob in encoded:
-                batches.append(self._insert(heads, Lane.PROCESS, blob, work.now, samples=samples))
-            for events, blob in [(piece.events, piece.blob) for piece in work.events if piece.events]:
-                batches.append(self._insert(heads, Lane.EVENTS, blob, work.now, events=events))
+            batches.extend(self._insert(heads, batch) for batch in new)
             self._write_heads(heads)
             marks = self._write_sources(work)
             self._write_sinks(work)
+            self._write_ages(work.ages)
             for span in work.removals:
                 rows[span.lane] -= self._remove(span)
         return marks
@@ -137,10 +152,10 @@ class Store:
         with transaction(self._connection):
             self._connection.executemany("INSERT OR IGNORE INTO aside VALUES (?, ?, ?)", asides)
             self._connection.executemany("INSERT OR IGNORE INTO source VALUES (?, ?)", sources.items())
-            if gaps.events:
-                heads = dict(self._heads)
-                self._insert(heads, Lane.EVENTS, gaps.blob, now, events=gaps.events)
-                self._write_heads(heads)
+            heads = dict(self._heads)
+            for batch in new_batches(Transaction(now, events=[gaps])):
+                self._insert(heads, batch)
+            self._write_heads(heads)
 
     def read(self, lane: Lane, seqs: Sequence[int], max_bytes: int) -> Fetched:
         """The batches of these numbers, up to `max_bytes` but at least one."""
@@ -148,7 +163,13 @@ class Store:
 
     def extent(self, span: Span) -> Extent:
         """What is known of these batches."""
-        return extent(self._connection, span)
+        return extent(self._connection, self.stream, span, self._bounds.known())
+
+    def make_room(self) -> None:
+        """Gives all free pages back to the disk. Raises OSError when that leaves too little."""
+        self._vacuum(self._pragma("freelist_count"))
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._check_room()
 
     def last_before(self, lane: Lane, committed: int) -> int | None:
         """The last of the batches at the beginning of a lane that were committed before that time (ns UTC)."""
@@ -179,12 +200,13 @@ class Store:
         values = (*lane_range(Lane.PROCESS), until, since, since, until + slack)
         return [seq_of(row_id) for (row_id,) in self._connection.execute(query, values)]
 
-    def close(self, clean: bool) -> None:
+    def close(self, clean: bool, ages: Sequence[AgeMark]) -> None:
         """Closes; after a clean stop the next start needs no check."""
         try:
             if clean:
                 with transaction(self._connection):
                     self._connection.execute("UPDATE meta SET value = '1' WHERE key = 'clean'")
+                    self._write_ages(ages)
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             self._connection.close()
@@ -209,6 +231,7 @@ class Store:
             if self._pragma("freelist_count") > VACUUM_ABOVE_PAGES:
                 self._vacuum(VACUUM_PAGES)
             oldest = {place: when for place in work.oldest if (when := self._committed(*place)) is not None}
+            self._bounds.narrow({lane: first_stored(self._connection, lane) for lane in LANES}, work.heard(), work.now)
             self._used, self._free = self._used_bytes(), self._pragma("freelist_count")
         except sqlite3.Error as fault:
             log.warning("outbox_tidying_failed", fault=str(fault))
@@ -238,11 +261,6 @@ class Store:
         if verdict != "ok":
             raise sqlite3.DatabaseError(f"quick_check: {verdict}") from fault
 
-    def _shrink(self) -> None:
-        """Gives all free pages back to the disk."""
-        self._vacuum(self._pragma("freelist_count"))
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
     def _vacuum(self, pages: int) -> None:
         self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")  # `execute` would free a single page
 
@@ -250,34 +268,25 @@ class Store:
         meta = [("clean", "0"), ("boot", self._boot), ("written", str(now))]
         self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta)
 
-    def _insert(
-        self,
-        heads: dict[Lane, int],
-        lane: Lane,
-        blob: bytes,
-        now: int,
-        samples: Sequence[Sample] | None = None,
-        events: Sequence[Event] | None = None,
-    ) -> RawBatch:
-        heads[lane] += 1
-        row_id = batch_id(lane, heads[lane])
-        times = [sample.source_time for sample in samples] if samples else [now]
-        rows = len(samples or events or ())
-        crc = checksum(self._stream_bytes, row_id, rows, blob)
+    def _insert(self, heads: dict[Lane, int], new: NewBatch) -> RawBatch:
+        heads[new.lane] += 1
+        key, times = BatchKey(self.stream, new.lane, heads[new.lane]), new.times
+        row_id = batch_id(new.lane, key.seq)
+        crc = checksum(self._stream_bytes, row_id, new.rows, new.blob)
         self._connection.execute(
-            "INSERT INTO blob VALUES (?, ?, ?, ?, ?)", (row_id, self._stream_bytes, crc, rows, blob)
+            "INSERT INTO blob VALUES (?, ?, ?, ?, ?)", (row_id, self._stream_bytes, crc, new.rows, new.blob)
         )
-        values = (row_id, rows, len(blob), min(times), max(times), now)
-        self._connection.execute("INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)", values)
-        return RawBatch(BatchKey(self.stream, lane, heads[lane]), rows, blob, now, samples, events)
+        self._connection.execute(
+            "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)", (row_id, new.rows, len(new.blob), *times)
+        )
+        return RawBatch(key, new.rows, new.blob, times.committed, new.samples, new.events)
 
     def _write_heads(self, heads: Mapping[Lane, int]) -> None:
         changed = [(LANE_CODES[lane], head) for lane, head in heads.items() if head != self._heads[lane]]
         self._connection.executemany("INSERT OR REPLACE INTO lane VALUES (?, ?)", changed)
 
     def _write_sources(self, work: Transaction) -> dict[str, list[bytes]]:
-        seen = {piece.source: heard for piece in work.pieces if (heard := piece.last_heard) is not None}
-        self._connection.executemany("INSERT OR REPLACE INTO source VALUES (?, ?)", seen.items())
+        self._connection.executemany("INSERT OR REPLACE INTO source VALUES (?, ?)", work.heard().items())
         marks: dict[str, list[bytes]] = {}
         for source, added in [(p.source, p.marks) for p in work.pieces] + [(p.source, p.marks) for p in work.events]:
             if added:
@@ -304,6 +313,11 @@ class Store:
         rows = [(row.sink, row.stream, LANE_CODES[row.lane], row.confirmed, row.forgone) for row in work.sinks]
         self._connection.executemany("INSERT OR REPLACE INTO sink VALUES (?, ?, ?, ?, ?)", rows)
         self._connection.executemany("UPDATE aside SET drained = 1 WHERE file = ?", [(file,) for file in work.drained])
+
+    def _write_ages(self, ages: Sequence[AgeMark]) -> None:
+        if ages:
+            row = (AGES, json.dumps([self._boot, ages]))
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
 
     def _remove(self, span: Span) -> int:
         """Deletes batches; how many rows they had."""

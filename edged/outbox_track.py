@@ -70,15 +70,14 @@ class Track:
         self.changed |= bool(again)
         return len(again)
 
-    def forgo(self, gone: IntervalSet) -> IntervalSet:
-        """These will never be sent; the numbers among them that were still owed."""
+    def forgo(self, gone: IntervalSet) -> None:
+        """These will never be sent."""
         owed = IntervalSet()
         for part in (self.live, self.backlog, self.out):
             owed.update(part.intersection(gone))
             part.subtract(gone)
         self.forgone.update(owed)
         self.changed |= bool(owed)
-        return owed
 
     def pending(self) -> IntervalSet:
         """Everything that is not confirmed and not forgone."""

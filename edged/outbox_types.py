@@ -50,6 +50,14 @@ class Span(NamedTuple):
     last: int
 
 
+class AgeMark(NamedTuple):
+    """The newest number of each lane at the monotonic time `last` (s); the mark was begun at `first`."""
+
+    first: float
+    last: float
+    heads: Sequence[int]
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """Everything that one commit makes durable."""
@@ -62,8 +70,14 @@ class Transaction:
     drained: Sequence[str] = ()
     oldest: Sequence[tuple[Lane, int]] = ()
     """Batches of which the time of the commit is asked for."""
+    ages: Sequence[AgeMark] = ()
+    """What the next run has to know of the ages; empty when there is nothing new."""
     probe: bool = False
     """Writes something even if there is nothing else, to see whether the disk lets us."""
+
+    def heard(self) -> dict[str, int]:
+        """When sources were last heard in it, ns UTC."""
+        return {piece.source: heard for piece in self.pieces if (heard := piece.last_heard) is not None}
 
 
 class RawBatch(NamedTuple):
@@ -88,6 +102,30 @@ class Committed:
     used_bytes: int
     free_pages: int
     seconds: float
+
+
+class BatchTimes(NamedTuple):
+    """First and last source time of a batch, and when it is committed, ns UTC. Events count by their commit."""
+
+    first: int
+    last: int
+    committed: int
+
+    @property
+    def spread(self) -> int:
+        """How far from the commit the source times go, ns."""
+        return max(self.committed - self.first, self.last - self.committed)
+
+
+class NewBatch(NamedTuple):
+    """A batch that has no number yet."""
+
+    lane: Lane
+    rows: int
+    blob: bytes
+    times: BatchTimes
+    samples: Sequence[Sample] | None = None
+    events: Sequence[Event] | None = None
 
 
 class Fetched(NamedTuple):
@@ -128,3 +166,5 @@ class StoredState:
     sources: Mapping[str, int]
     marks: Mapping[str, Sequence[bytes]]
     asides: Sequence[StoredAside]
+    ages: Sequence[AgeMark]
+    """Of earlier runs since the machine was started."""

@@ -198,14 +198,15 @@ class Writer:
                 return True
         else:
             self._degrade(f"new files are damaged as well: {self._damage}")
-        group.refuse_events(self.degraded)
+        for waiting in (group, *self._queue, self._group):
+            waiting.refuse_events(self.degraded)
         return False
 
     async def _commit_to(self, group: Group, *, probe: bool) -> None:
         store, volume = self.shelf.store, self.shelf.current
         assert store is not None
         assert volume is not None
-        losses, own = ({}, []) if probe else (self.losses.take(), self._own)
+        losses, own = {} if probe else self.losses.take(), self._own
         gaps = [*own, *gaps_of(losses)]
         events = [*group.events, *([EventPiece(gaps, encode_events(gaps), "", ())] if gaps else [])]
         drained = self.retention.drained()
@@ -217,22 +218,26 @@ class Writer:
             removals=self.retention.removals(volume),
             drained=[old.file for old in drained],
             oldest=[place for sink in self._sinks.values() for place in sink.oldest(volume)],
+            ages=self.retention.new_ages(),
             probe=probe,
         )
-        if not probe:
-            self._own = []
+        self._own = []
         try:
             done = await self.shelf.run(store.commit, work)
         except (sqlite3.Error, OSError):
             self._own[:0] = own
             self.losses.restore(losses)
             self.retention.keep(volume, work.removals)
+            if work.ages:
+                self.retention.restore_ages()
             for sink in self._sinks.values():
                 sink.change_again(work.sinks)
             raise
         self._committed(volume, work, done)
         for old in drained:
             await self.files.forget(old)
+        if probe:
+            await self.shelf.run(store.make_room)
 
     def _committed(self, volume: Volume, work: Transaction, done: Committed) -> None:
         self.commits += 1

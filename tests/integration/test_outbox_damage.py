@@ -13,6 +13,7 @@ import pytest
 from edged.clock import VirtualClock
 from edged.outbox import Outbox
 from edged.outbox_aside import asides_of
+from edged.outbox_bounds import BOUNDS_SUFFIX
 from edged.outbox_report import NotAnOutbox, export, inspect, verify
 from edged.outbox_schema import PAGE_BYTES, batch_id
 from edged.outbox_sink import Batch
@@ -60,7 +61,7 @@ async def crashed(path: Path, clock: VirtualClock) -> str:
         await fill(outbox)
         await sink.confirm([batch.key for batch in await take(sink, count=3)])
         await outbox.flush()
-        for suffix in ("", "-wal"):
+        for suffix in ("", "-wal", BOUNDS_SUFFIX):
             shutil.copy(f"{source}{suffix}", f"{path}{suffix}")
         return outbox.stream
 

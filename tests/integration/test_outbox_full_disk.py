@@ -69,7 +69,7 @@ async def test_a_full_disk_degrades_and_heals_with_a_counted_gap(small_disk: Pat
     outbox = await Outbox.open(path, OutboxSettings(ring_samples=RING, commit_seconds=0.02), SystemClock())
     sink = outbox.sink("hub")
     await outbox.append("one", noise(0, "one"))
-    with filler.open("wb") as file:
+    with filler.open("wb", buffering=0) as file:
         while True:
             try:
                 file.write(bytes(65536))

@@ -477,6 +477,23 @@ async def test_full_pages_mean_degraded_then_healed(path: Path, clock: VirtualCl
         assert all_events(await drain(sink, Lane.EVENTS)) == [ALARM]
 
 
+async def test_events_that_come_while_a_commit_fails_are_refused_with_it(path: Path, clock: VirtualClock) -> None:
+    async with opened(path, clock) as outbox:
+        await put(outbox)
+        await limit_pages(outbox, 0)
+        waiting = outbox.append("a", noise_of(40))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(outbox.flush())
+            while outbox._writer._group.pieces:
+                await asyncio.sleep(0)
+            recorded = outbox.record([ALARM])
+        with pytest.raises(OutboxUnavailable):
+            await recorded
+        await limit_pages(outbox, None)
+        await clock.advance(2.0)
+        await waiting
+
+
 async def test_what_the_ring_dropped_is_one_gap_per_source(path: Path, clock: VirtualClock) -> None:
     async with opened(path, clock, ring_samples=10) as outbox:
         sink = outbox.sink("hub")

@@ -109,6 +109,7 @@ TARGETS = {
     "line": Target(in_folder(files.load_a_line), [files.EXAMPLE.read_bytes()]),
     "ceiling": Target(in_folder(files.load_a_ceiling), [files.LIMITS]),
     "tags": Target(in_folder(files.read_tags), [files.TAGS]),
+    "bounds": Target(in_folder(files.read_the_bounds), [files.BOUNDS]),
     "bundle": Target(in_folder(files.load_a_bundle), [files.MANIFEST]),
     "process_model": Target(in_folder(files.load_a_process_model), [files.PROCESS_MODEL]),
 }

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import tempfile
+import zlib
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from edged.config import load, load_limits
 from edged.errors import ConfigError, DamagedRecord
 from edged.faults import Faults
+from edged.outbox_bounds import bounds_path, read_bounds
 from edged.records import decode, encode_events, encode_samples
 from edged.taglist import COLUMNS, read_tag_list
 from edged.types import Alarm, AlarmState, BatchKey, Event, Gap, Lane, Priority, QualityResult, Sample, SeqRange
@@ -122,6 +124,13 @@ def read_tags(tmp_path: Path, content: bytes) -> None:
     assert all("address" in row.signal for row in rows)
 
 
+def read_the_bounds(tmp_path: Path, content: bytes) -> None:
+    outbox = tmp_path / "outbox.db"
+    bounds_path(outbox).write_bytes(b"%08x %b\n" % (zlib.crc32(content), content))
+    known = read_bounds(outbox)
+    assert known is None or all(type(number) is int for number in (*known.oldest.values(), *known.sources.values()))
+
+
 def load_a_bundle(tmp_path: Path, content: bytes) -> None:
     (tmp_path / MANIFEST_FILE).write_bytes(content)
     with pytest.raises(ModelRefused, match=re.escape(str(tmp_path))):
@@ -162,6 +171,7 @@ artefacts = st.builds(
 )
 LIMITS = CEILING.read_bytes()
 TAGS = ",".join(COLUMNS).encode() + b"\npress/temperature,degC,float,0,400,1,false,ns=2;s=T,text\n"
+BOUNDS = b'{"stream": "s", "oldest": {"process": 1, "events": 2}, "spread": 3, "sources": {"press": 4}}'
 DEEP = b"[" * 5000
 
 test_blob, test_blob_long = tiers(decode_a_blob, blob=bent(BLOBS))
@@ -170,6 +180,9 @@ test_answer, test_answer_long = tiers(decode_an_answer, body=bent(ANSWERS) | NES
 test_line, test_line_long = tiers(load_a_line, short=40, long=4000, content=bent([EXAMPLE.read_bytes()]))
 test_ceiling, test_ceiling_long = tiers(load_a_ceiling, content=bent([LIMITS]))
 test_tags, test_tags_long = tiers(read_tags, content=bent([TAGS]))
+test_bounds, test_bounds_long = tiers(
+    read_the_bounds, content=bent([BOUNDS]) | NESTED.map(orjson.dumps) | st.just(DEEP)
+)
 test_bundle, test_bundle_long = tiers(load_a_bundle, content=bent([MANIFEST]) | NESTED.map(orjson.dumps))
 test_process_model, test_process_model_long = tiers(
     load_a_process_model, content=bent([PROCESS_MODEL]) | artefacts | NESTED.map(orjson.dumps) | st.just(DEEP)
