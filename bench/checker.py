@@ -47,7 +47,7 @@ JOIN batches b USING (batch_id) JOIN streams t USING (stream_id) WHERE t.node = 
 AND r.source_time > ? + (SELECT min(first_time) FROM batches WHERE stream_id = t.stream_id)
 """
 GAPS = 'SELECT source, start, "end", reason FROM gaps WHERE node = ? ORDER BY start'
-UNITS = "SELECT body FROM events WHERE node = ? AND kind = 'QualityResult'"
+EVENTS = "SELECT kind, body FROM events WHERE node = ?"
 
 
 @dataclass
@@ -160,7 +160,14 @@ def read_latencies(database: Path, node: str, skip_seconds: float) -> list[float
 
 def read_units(hub: Path | str, node: str) -> Counter[str]:
     """How often each inspected unit's result is held."""
-    return Counter(json.loads(body)["unit_identity"] for (body,) in _query(hub, UNITS, node))
+    return Counter(unit["unit_identity"] for unit in read_events(hub, node, "QualityResult"))
+
+
+def read_events(hub: Path | str, node: str, kind: str) -> Iterator[dict[str, Any]]:
+    """Every event of that kind."""
+    for held, body in _query(hub, EVENTS, node):
+        if held == kind:
+            yield json.loads(body)
 
 
 def _is_postgres(hub: Path | str) -> bool:

@@ -10,6 +10,9 @@ from typing import Any
 
 from bench.checker import Findings, check
 from bench.demo_broker import BROKERS, line_with
+from bench.demo_evidence import bars, gather
+from bench.demo_plot import draw
+from bench.demo_scenes import SHORTEST_SECONDS, Scenes
 from bench.demo_table import Tally, places, summary_line, table_lines
 from bench.line import FACES, NODE, LineStack
 from bench.live_check import LiveCheck
@@ -35,6 +38,7 @@ class Demo:
         self._tally = Tally()
         self._stopping = False
         self._host: SparkplugHost | None = None
+        self._scenes = Scenes(stack) if seconds is None or seconds >= SHORTEST_SECONDS else None
         self._places: list[str] = []
         self.table: list[str] = []
         """What was shown last."""
@@ -55,6 +59,11 @@ class Demo:
         self._host = SparkplugHost(stack.mqtt_port)
         say("starting the simulated line: OPC UA furnace, Modbus forming, MQTT annealing and inspection")
         stack.start_plant(SCENARIO)
+        if self._scenes:
+            say("making an operator, an engineer and a signing key")
+            self._scenes.prepare()
+        else:
+            say(f"without the control scenes: they need {SHORTEST_SECONDS:g} s")
         say("starting edged")
         stack.start_edge()
         stack.wait_for_data()
@@ -66,7 +75,10 @@ class Demo:
     def _watch(self) -> None:
         began = time.monotonic()
         checker = LiveCheck(self._stack)
-        while not self._stopping and (self._seconds is None or self._tally.seconds < self._seconds):
+        if self._scenes:
+            self._scenes.start()
+            self._tally.scenes = self._scenes.lines
+        while not self._stopping and not self._is_over():
             time.sleep(REFRESH_SECONDS)
             self._tally.seconds = time.monotonic() - began
             self._refresh()
@@ -74,6 +86,11 @@ class Demo:
             self._tally.checked = checker.last
             self._show()
         checker.close()
+
+    def _is_over(self) -> bool:
+        """After its time, and after the scenes, which a slow machine plays more slowly."""
+        late = self._seconds is not None and self._tally.seconds >= self._seconds
+        return late and not (self._scenes and self._scenes.playing)
 
     def _refresh(self) -> None:
         edged = self._stack.processes["edged"]
@@ -97,6 +114,8 @@ class Demo:
             print(summary_line(self._tally, status), flush=True)
 
     def _finish(self) -> int:
+        if self._scenes:
+            self._scenes.close()
         say("stopping edged: it flushes what it holds")
         status = self._stack.status() or self._tally.status or {}
         code = self._stack.stop_edge()
@@ -104,14 +123,36 @@ class Demo:
         self._host.close()
         say("checking every value")
         findings = check(self._stack.journal, self._stack.hub_data / "hub.db", self._stack.node)
+        promises = self._judge_scenes()
         self._stack.stop()
-        return judge(status, findings, self._host, code, self._tally.seconds)
+        return judge(status, findings, self._host, code, self._tally.seconds, promises)
+
+    def _judge_scenes(self) -> list[Bar]:
+        """What is promised of control's scenes, and their picture; nothing where they were not played to the end."""
+        if self._scenes is None:
+            return []
+        if self._scenes.stopped:
+            say("the control scenes were broken off: nothing is judged of them")
+            return []
+        stack = self._stack
+        found = gather(stack.journal, stack.hub_data / "hub.db", stack.node, self._scenes.story)
+        picture = stack.folder / "control.svg"
+        draw(found, picture)
+        say(f"the control scenes are drawn in {picture}")
+        return bars(found)
 
     def _stop(self) -> None:
         self._stopping = True
 
 
-def judge(status: dict[str, Any], found: Findings, host: SparkplugHost, code: int, seconds: float) -> int:
+def judge(
+    status: dict[str, Any],
+    found: Findings,
+    host: SparkplugHost,
+    code: int,
+    seconds: float,
+    promises: Sequence[Bar],
+) -> int:
     """Prints the summary and holds every part to its word."""
     report = Report("demo", ("protocol", "offered", "held by the hub", "lost", "duplicated", "out of order", "in gaps"))
     for face, part in found.faces.items():
@@ -134,6 +175,7 @@ def judge(status: dict[str, Any], found: Findings, host: SparkplugHost, code: in
         Bar("Sparkplug values seen by a host", host.values, MINIMUM_VALUES_PER_PROTOCOL, "at_least"),
         Bar("Sparkplug messages a host could not read", host.unreadable, 0),
         Bar("exit status of edged", code, 0),
+        *promises,
     ]
     report.figures = {
         "seconds": round(seconds, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ class Tally:
     hub_rows: int = 0
     checked: Checked | None = None
     sparkplug_values: int = 0
+    scenes: Sequence[str] = ()
 
 
 def table_lines(tally: Tally, status: dict[str, Any]) -> list[str]:
@@ -47,6 +49,8 @@ def table_lines(tally: Tally, status: dict[str, Any]) -> list[str]:
         lines += ["", f"  checked at {checked.seconds:.0f} s: {counts(checked)}"]
         lines.append(f"  source to hub: p50 {checked.p50_milliseconds:.0f} ms, p99 {checked.p99_milliseconds:.0f} ms")
     lines += ["", *(f"  ALARM {alarm['priority']} {alarm['name']}: {alarm['message']}" for alarm in status["alarms"])]
+    if tally.scenes:
+        lines += ["", *(f"  {line}" for line in tally.scenes)]
     return lines
 
 

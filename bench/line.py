@@ -17,6 +17,7 @@ from bench.processes import (
     Process,
     Stack,
     StackFailed,
+    descendants,
     fetch,
     free_port,
     listens,
@@ -29,6 +30,7 @@ from bench.processes import (
 NODE = "line_a"
 CEILING = PROJECT / "configs" / "ceiling-line-a.yaml"
 READ_ONLY = 0o444
+SOLVER = b"edged_control.solver_worker"
 FACES = ("opcua", "modbus", "mqtt")
 
 
@@ -47,8 +49,7 @@ class LineStack(Stack):
         self.operators = folder / "operators.json"
         self.engineers = folder / "engineers.pub"
         self.ceiling = folder / "ceiling.yaml"
-        self.ceiling.write_bytes(CEILING.read_bytes())
-        self.ceiling.chmod(READ_ONLY)
+        self.use_ceiling(CEILING)
         self.ready = folder / "plant.json"
         self.database: Path | None = None
         """A file with the DSN of the hub's PostgreSQL; its own SQLite file when there is none."""
@@ -62,6 +63,12 @@ class LineStack(Stack):
         self.real_broker = mosquitto() is not None
         self.status_url = f"http://127.0.0.1:{self.http_port}/status"
         self.hub_url = f"http://127.0.0.1:{self.hub_port}"
+
+    def use_ceiling(self, source: Path) -> None:
+        """The limits that no configuration may widen, as they stand there; nobody may write the line's copy."""
+        self.ceiling.unlink(missing_ok=True)
+        self.ceiling.write_bytes(source.read_bytes())
+        self.ceiling.chmod(READ_ONLY)
 
     def start_broker(self, *, core: int | None = None) -> Process:
         """mosquitto where it is installed, else the embedded broker (MQTT 3.1.1, for the demo only)."""
@@ -109,6 +116,14 @@ class LineStack(Stack):
         """The daemon."""
         path = config or PROJECT / "configs" / "line-a.yaml"
         return self.start("edged", [program("edged"), "run", str(path)], environment=self.environment(), core=core)
+
+    def solver_pid(self) -> int:
+        """The process that solves for the daemon's loops under MPC. Raises StackFailed where there is none."""
+        for pid in descendants(self.processes["edged"].pid):
+            with contextlib.suppress(OSError):
+                if SOLVER in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return pid
+        raise StackFailed("no solver runs")
 
     def environment(self) -> dict[str, str]:
         """What configs/line-a.yaml takes from the environment."""

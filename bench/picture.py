@@ -14,7 +14,7 @@ from bench.line import NODE, LineStack
 from bench.processes import PROJECT, StackFailed
 
 PICTURE = PROJECT / "docs" / "pictures" / "demo.svg"
-SECONDS = 45.0
+SECONDS = 60.0
 COMMAND = "$ make demo"
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 FONT_SIZE = 15

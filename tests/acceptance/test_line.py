@@ -13,11 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from bench.demo import MINIMUM_VERIFIED_WRITES
+from bench.demo_scenes import SHORTEST_SECONDS
 from bench.disturbance import Drill
 from bench.drill import DRILLS, bars, perform
 from bench.processes import descendants, mosquitto, wait_until
 
-DEMO_SECONDS = {"auto": 45, "embedded": 40}
+DEMO_SECONDS = {"auto": 60, "embedded": 40}
+"""The longer one has time for control's scenes."""
+DRAWN = "the control scenes are drawn in "
 PARTS = 4
 """Broker, hub, plant and edged."""
 RECORDED_ROWS = 60
@@ -48,6 +52,13 @@ def test_the_demo_runs_judges_and_stops(broker: str, project: Path) -> None:
     answer = run(project, "demo", "--broker", broker, "--seconds", str(DEMO_SECONDS[broker]))
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "MISS" not in answer.stdout
+    told = answer.stdout.splitlines()
+    drawn = [Path(line.partition(DRAWN)[2]) for line in told if DRAWN in line]
+    assert len(drawn) == (DEMO_SECONDS[broker] >= SHORTEST_SECONDS)
+    assert any("without the control scenes" in line for line in told) != bool(drawn)
+    for picture in drawn:
+        assert picture.read_text(encoding="utf-8").count("<circle") > MINIMUM_VERIFIED_WRITES
+        assert {picture.with_name(name).stat().st_mode & 0o777 for name in ("anna.token", "chris.key")} == {0o600}
 
 
 @pytest.mark.parametrize("command", [("demo", "--broker", "embedded"), ("drill", "hub-down")], ids=["demo", "drill"])

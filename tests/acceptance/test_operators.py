@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pymodbus.client import ModbusTcpClient
 
+from bench.demo_people import turn_the_belt
 from bench.line import LineStack
 from tests.acceptance.bad_input_rig import derived, edged, standing, start_line, until
 
-BELT_REGISTER = 102
 LOOP = "thickness"
 
 pytestmark = pytest.mark.timeout(200)
@@ -32,15 +31,6 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LineStack]:
 def loop(status: Any) -> Any:
     """The one loop of /status."""
     return status["loops"][0]
-
-
-def operate(line: LineStack, speed: float) -> None:
-    """A person turns the knob at the belt drive."""
-    client = ModbusTcpClient("127.0.0.1", port=line.modbus_port)
-    assert client.connect()  # type: ignore[no-untyped-call]
-    registers = client.convert_to_registers(speed, client.DATATYPE.FLOAT32)
-    assert not client.write_registers(BELT_REGISTER, registers, device_id=1).isError()
-    client.close()  # type: ignore[no-untyped-call]
 
 
 def control(line: LineStack, *words: str) -> subprocess.CompletedProcess[str]:
@@ -86,7 +76,7 @@ def test_a_loop_that_yielded_is_given_back_by_a_known_person(line: LineStack) ->
     added = edged("control", "add-operator", "anna", "--file", line.operators, "--out", line.folder / "anna.token")
     assert added.returncode == 0, added.stderr
     present = loop(line.status())["readback"]
-    operate(line, present + 3.0)
+    turn_the_belt(line.modbus_port, present + 3.0)
     until(line, "the loop to yield", lambda status: loop(status)["actual_mode"] == "local-override")
     writes = loop(line.status())["verified_writes"]
     assert "local-override" in control(line, "status").stdout

@@ -6,13 +6,11 @@ import os
 import signal
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.line import LineStack
-from bench.processes import descendants
 from tests.acceptance.bad_input_rig import finish, standing, until
 
 MORE_GLASS = """\
@@ -49,17 +47,10 @@ def loop(status: Any) -> Any:
     return status["loops"][0]
 
 
-def solver(line: LineStack) -> int:
-    """The process that solves, among the daemon's children."""
-    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(line.processes["edged"].pid)}
-    (found,) = (pid for pid, command in commands.items() if b"edged_control.solver_worker" in command)
-    return found
-
-
 def test_the_solver_is_killed_and_the_belt_goes_on(line: LineStack) -> None:
     until(line, "the MPC to write", lambda status: loop(status)["verified_writes"] >= WRITES_BEFORE, seconds=60.0)
     assert loop(line.status())["controller"] == "mpc"
-    os.kill(solver(line), signal.SIGKILL)
+    os.kill(line.solver_pid(), signal.SIGKILL)
     status = until(line, "the PID", lambda status: loop(status)["controller"] == "pid")
     assert ("control_fallback", "thickness") in standing(status)
     assert "solver" in loop(status)["rung_reason"] or "good cycles" in loop(status)["rung_reason"]
