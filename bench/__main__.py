@@ -21,7 +21,7 @@ COMMANDS = {
     "query": ("bench.query", "p50 and p95 of the hub's read API over both stores"),
     "soak": ("bench.soak", "a million values while everything is broken at random"),
     "document": ("bench.document", "runs every benchmark and writes docs/benchmarks.md"),
-    "picture": ("bench.picture", "runs the demo and draws its table as docs/pictures/demo.svg"),
+    "picture": ("bench.picture", "runs the demo and draws its table and control's scenes below docs/pictures"),
     "control": ("bench.control", "MPC against PID behind the gate, on plants that neither was tuned on"),
     "control-latency": (
         "bench.control_latency",

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.checker import Findings, check
@@ -42,12 +43,18 @@ class Demo:
         self._places: list[str] = []
         self.table: list[str] = []
         """What was shown last."""
+        self.control_picture: Path | None = None
+        """Where the control scenes are drawn, once they are."""
 
     def run(self) -> int:
         """The exit status: 0 only if nothing was lost or duplicated and every part did its work."""
         self._start()
         on_stop(self._stop)
-        self._watch()
+        try:
+            self._watch()
+        finally:
+            if self._scenes:
+                self._scenes.close()
         return self._finish()
 
     def _start(self) -> None:
@@ -114,8 +121,6 @@ class Demo:
             print(summary_line(self._tally, status), flush=True)
 
     def _finish(self) -> int:
-        if self._scenes:
-            self._scenes.close()
         say("stopping edged: it flushes what it holds")
         status = self._stack.status() or self._tally.status or {}
         code = self._stack.stop_edge()
@@ -136,9 +141,9 @@ class Demo:
             return []
         stack = self._stack
         found = gather(stack.journal, stack.hub_data / "hub.db", stack.node, self._scenes.story)
-        picture = stack.folder / "control.svg"
-        draw(found, picture)
-        say(f"the control scenes are drawn in {picture}")
+        self.control_picture = stack.folder / "control.svg"
+        draw(found, self.control_picture)
+        say(f"the control scenes are drawn in {self.control_picture}")
         return bars(found)
 
     def _stop(self) -> None:

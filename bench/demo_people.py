@@ -52,6 +52,7 @@ class People:
             text=True,
             timeout=COMMAND_SECONDS,
             check=False,
+            process_group=0,  # Ctrl-C is for the demo, which lets an order that was given be carried out
         )
         if answer.returncode:
             raise StackFailed(f"edged control {words[0]}: {answer.stderr.strip()}")

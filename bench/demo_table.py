@@ -41,16 +41,16 @@ def table_lines(tally: Tally, status: dict[str, Any]) -> list[str]:
         lines.append(f"  model        {model['name']:<10} {said:>9} ({model['predictions']} predictions)")
     for loop in status["loops"]:
         values = f"pv {shown(loop['process_value'])}  out {shown(loop['output'])}  set-point {shown(loop['set_point'])}"
-        lines.append(
-            f"  loop         {loop['actual_mode']:<10} {loop['verified_writes']:>9,} verified writes   {values}"
-        )
+        mode = f"{loop['actual_mode']} {loop['controller']}"
+        lines.append(f"  loop         {mode:<10} {loop['verified_writes']:>9,} verified writes   {values}")
     if tally.checked:
         checked = tally.checked
         lines += ["", f"  checked at {checked.seconds:.0f} s: {counts(checked)}"]
         lines.append(f"  source to hub: p50 {checked.p50_milliseconds:.0f} ms, p99 {checked.p99_milliseconds:.0f} ms")
-    lines += ["", *(f"  ALARM {alarm['priority']} {alarm['name']}: {alarm['message']}" for alarm in status["alarms"])]
-    if tally.scenes:
-        lines += ["", *(f"  {line}" for line in tally.scenes)]
+    alarms = [f"  ALARM {alarm['priority']} {alarm['name']}: {alarm['message']}" for alarm in status["alarms"]]
+    for part in (alarms, tally.scenes):
+        if part:
+            lines += ["", *part]
     return lines
 
 

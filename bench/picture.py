@@ -1,9 +1,10 @@
-"""Runs the demo and draws its last table as docs/pictures/demo.svg, as a dark terminal shows it."""
+"""Runs the demo; its last table becomes docs/pictures/demo.svg, as a dark terminal shows it, its control beside it."""
 
 from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,4 +75,6 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     if status == 0:
         options.out.write_text(draw(demo.table), encoding="utf-8")
+        if demo.control_picture is not None:
+            shutil.copyfile(demo.control_picture, options.out.with_name(f"{options.out.stem}-control.svg"))
     return status

@@ -21,7 +21,7 @@ def test_every_line_stands_in_the_picture() -> None:
     assert texts(draw(LINES)) == [COMMAND, *(line.strip() for line in LINES if line)]
 
 
-@pytest.mark.parametrize("name", ["architecture.svg", "demo.svg"])
+@pytest.mark.parametrize("name", ["architecture.svg", "demo.svg", "demo-control.svg"])
 def test_pictures_of_the_documents_are_sound(project: Path, name: str) -> None:
     svg = (project / "docs" / "pictures" / name).read_text(encoding="utf-8")
     assert texts(svg)
