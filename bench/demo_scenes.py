@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 90.0
 """For each step; the belt needs 15 s for 5 m/min."""
 SHOWN_SECONDS = 4.0
 """So long nothing is done about a loop that waits or has yielded, to let it be seen."""
-HALF_A_CYCLE = 0.5
+INTO_THE_PAUSE = 0.3
 """Seconds: the solver is not back before the next cycle asks for it."""
 WRITES_AGAIN = 3
 ON_THE_MOVE = 1.0
@@ -89,7 +89,7 @@ class Scenes:
     def _solver_is_killed(self) -> None:
         self._until("the MPC to move the belt", lambda loop: loop["controller"] == "mpc" and _moved(loop) > ON_THE_MOVE)
         self._await_end_of_cycle()
-        self._pause(HALF_A_CYCLE)
+        self._pause(INTO_THE_PAUSE)
         pid = self._stack.solver_pid()
         self._mark(Moment.KILLED)
         os.kill(pid, signal.SIGKILL)
