@@ -170,7 +170,8 @@ def test_all_features_work_inside(line: LineStack) -> None:
         check_size(daemon, edge)
         assert stopped(daemon, edge) == 0, edge.tail()
     rows = read_rows(line.hub_data / "hub.db", line.node)
-    assert {path.split("/")[1] for path in rows} == {"furnace", "forming", "annealing", "inspection", "quality"}
+    equipment = {path.split("/")[1] for path in rows} - {"loops"}  # those are judged after a minute
+    assert equipment == {"furnace", "forming", "annealing", "inspection", "quality"}
     assert sum(map(len, rows.values())) > LEAST_VALUES
 
 

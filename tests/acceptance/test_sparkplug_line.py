@@ -21,7 +21,7 @@ SECONDS_AFTER_REBIRTH = 8.0
 SCENARIO = PROJECT / "configs" / "scenarios" / "demo.yaml"
 NCMD = "spBv1.0/glassworks/NCMD/line_a"
 REBIRTH = Payload(metrics=[Payload.Metric(name="Node Control/Rebirth", boolean_value=True)]).SerializeToString()
-DEVICES = {"furnace", "forming", "annealing", "inspection", "quality"}
+DEVICES = {"furnace", "forming", "annealing", "inspection", "quality", "loops"}
 LEAST_VALUES = 5000
 VALUE_FIELDS = {"long_value": "Int64", "double_value": "Double", "boolean_value": "Boolean", "string_value": "String"}
 

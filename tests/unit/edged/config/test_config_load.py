@@ -9,6 +9,7 @@ import pytest
 
 from edged.config import LineConfig, load, load_limits
 from edged.errors import ConfigError
+from edged.loop_kpi import LOOP_KPIS
 from edged.registry import ConnectorKind
 from edged.types import Limits, Signal, ValueType
 
@@ -216,7 +217,8 @@ def test_example_line_loads(project: Path, tmp_path: Path) -> None:
     secret.chmod(0o600)
     config = load(project / "configs/line-a.yaml", {"EDGED_HUB_SECRET": str(secret)})
     assert [source.kind.name for source in config.sources] == ["opcua", "modbus", "mqtt"]
-    assert len(config.signals) == sum(len(source.bindings) for source in config.sources) + 1
+    outputs = len(config.settings.models) + len(LOOP_KPIS)
+    assert len(config.signals) == sum(len(source.bindings) for source in config.sources) + outputs
     assert {limit.signal: (limit.low, limit.high) for limit in config.limits}[
         "line_a/forming/forming_pressure_setpoint"
     ] == (0, 100)
