@@ -6,6 +6,7 @@ import os
 import subprocess
 
 from pymodbus.client import ModbusTcpClient
+from pymodbus.exceptions import ModbusException
 
 from bench.line import LineStack
 from bench.processes import StackFailed, program
@@ -70,5 +71,7 @@ def turn_the_belt(port: int, speed: float) -> None:
         registers = client.convert_to_registers(speed, client.DATATYPE.FLOAT32)
         if client.write_registers(BELT_REGISTER, registers, device_id=DEVICE).isError():
             raise StackFailed(f"the belt drive refuses {speed:g} m/min")
+    except ModbusException as fault:
+        raise StackFailed(f"the belt drive does not answer: {fault}") from fault
     finally:
         client.close()  # type: ignore[no-untyped-call]

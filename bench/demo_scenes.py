@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from math import copysign
+from subprocess import TimeoutExpired
 from threading import Event, Thread
 from typing import Any
 
@@ -81,7 +82,7 @@ class Scenes:
             self._solver_is_killed()
             self._move_waits_for_an_engineer()
             self._operator_takes_over()
-        except (StackFailed, OSError) as fault:
+        except (StackFailed, OSError, TimeoutExpired) as fault:
             self._tell(f"the scenes end: {fault}")
         except _BrokenOffError:
             self.stopped = True
