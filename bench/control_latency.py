@@ -35,7 +35,7 @@ from edged_control.executor import ControlExecutor
 from edged_control.model import Artefact, Channel, Port, ProcessModel
 from edged_control.mpc_settings import proposed
 from edged_control.solver import SolverProcess
-from edged_control.solver_messages import Answer, Question, Setup
+from edged_control.solver_messages import Answer, InputRange, Question, Setup
 
 LINE, LOOP = "bench", "ribbon"
 BELT, THICKNESS, REMOTE = (f"{LINE}/forming/{name}" for name in ("belt", "thickness", "remote"))
@@ -130,6 +130,9 @@ class TimedSolver:
         else:
             self._measured.unanswered += 1
         return answer
+
+    def limit(self, limits: Sequence[InputRange]) -> None:
+        self._process.limit(limits)
 
 
 class NoAlarms:

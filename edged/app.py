@@ -42,6 +42,7 @@ from edged_connectors.south.status import SourceStatus
 from edged_control.controllers import load_models
 from edged_control.executor import ControlExecutor, LoopStatus
 from edged_control.kpi.service import LoopKpis, LoopKpiStatus
+from edged_control.live_limits import LimitsStatus
 from edged_control.solver import SolverProcess
 from edged_inference.slot import ModelSlot, SlotStatus
 
@@ -84,6 +85,7 @@ class DaemonStatus:
     sparkplug: NodeStatus | None
     models: tuple[SlotStatus, ...]
     loops: tuple[LoopStatus, ...]
+    limits: tuple[LimitsStatus, ...]
     loop_kpis: tuple[LoopKpiStatus, ...]
     alarms: tuple[Alarm, ...]
     services: tuple[ServiceStatus, ...]
@@ -158,6 +160,7 @@ class Daemon:
             sparkplug=self._node.status() if self._node else None,
             models=tuple(slot.status() for slot in self._models),
             loops=self._control.status() if self._control else (),
+            limits=self._control.limits() if self._control else (),
             loop_kpis=self._loop_kpis.status() if self._loop_kpis else (),
             alarms=tuple(self._alarms.active()),
             services=self._supervisor.status(),

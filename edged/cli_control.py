@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edged.cli_approve import add_approvals
+from edged.cli_limits import add_limits
 from edged.errors import ConfigError, EdgedError
 from edged.operators import Operators
 from edged.ports import Action, Outcome, Role
@@ -21,7 +22,7 @@ OPERATORS_FILE = "/etc/edged/operators.json"
 OPERATORS_VARIABLE = "EDGED_OPERATORS"
 TOKEN_VARIABLE = "EDGED_OPERATOR_TOKEN"  # noqa: S105 - the name of a variable that names a file
 OWNER_ONLY = 0o600
-SHOWN = ("loops", "alarms")
+SHOWN = ("loops", "limits", "alarms")
 MODES = ("AUTO", "MAN", "OOS")
 
 CONTROL_EXAMPLE = """\
@@ -37,6 +38,7 @@ example:
   edged control override thickness                        after somebody moved the output at the plant: give it back
   edged control keygen chris                              an engineer's key pair; chris.pub goes to the box
   edged control approve thickness --key chris.key         let the move go on that waits for an approval
+  edged control limits tight.yaml --reason "new rollers"  other limits; wider ones with --key and the loop in MAN
 
 Everything is asked of the running daemon, on this machine only, judged by the gate, and recorded with your name.
 exit status: 0 done or waiting for an approval, 1 refused or failed, 2 wrong usage
@@ -59,6 +61,7 @@ def add_control(commands: Commands) -> None:
     _add_order(below, "override", "end a local override: the loop controls again", _override)
     _add_order(below, "rollback", "go back to the set-point before the last change", _roll_back)
     add_approvals(below, _add_asking, _order)
+    add_limits(below, _add_asking, _order)
     _add_people(below)
 
 
@@ -136,15 +139,21 @@ def _roll_back(options: argparse.Namespace) -> int:
     return _order(options, Action.ROLL_BACK, options.loop, None)
 
 
-def _order(options: argparse.Namespace, action: Action, target: str, value: object) -> int:
-    """Hands one order over and prints what became of it."""
+def _order(
+    options: argparse.Namespace,
+    action: Action,
+    target: str,
+    value: object,
+    reworded: Callable[[str], str] = str,
+) -> int:
+    """Hands one order over and prints what became of it; `reworded` puts the daemon's reason in words of the file."""
     if options.token_file is None:
         raise ConfigError([f"--token-file: name the operator's token, or set {TOKEN_VARIABLE}"])
     order = {"target": target, "value": value, "reason": options.reason}
     reply = ask(options.url, f"/control/{action}", options.token_file, order)
     if reply.body is None or "outcome" not in reply.body:
         raise NoStatus(f"{options.url} is not an edged daemon with control (HTTP {reply.status})")
-    outcome, reason = reply.body["outcome"], reply.body.get("reason")
+    outcome, reason = reply.body["outcome"], reworded(str(reply.body.get("reason") or ""))
     good = outcome in (Outcome.ACCEPTED, Outcome.WAITS)
     print(f"{action} {target}: {outcome}{f': {reason}' if reason else ''}", file=sys.stdout if good else sys.stderr)
     return 0 if good else FAILED

@@ -16,11 +16,12 @@ from edged import units
 from edged.checks import LineChecks, narrowed, output_signal
 from edged.document import Document, read_document
 from edged.draft import Draft, SourcePart, anchored, draft_line
+from edged.errors import ConfigError
 from edged.faults import Faults, report
 from edged.loop_kpi import loop_kpi_signals
 from edged.outside import OutsideChecks
 from edged.registry import Binding, ConnectorKind, connector_kinds
-from edged.settings import LimitSettings, LineSettings, Section, SignalSettings
+from edged.settings import LimitSettings, LimitsList, LineSettings, SignalSettings
 from edged.types import Limits, Signal
 
 HASH_DIGITS = 16
@@ -58,12 +59,6 @@ class LineConfig:
         return f"{self.settings.line}/{name}"
 
 
-class _LimitsFile(Section):
-    """The ceiling: limits and nothing else."""
-
-    limits: tuple[LimitSettings, ...]
-
-
 def load(
     path: Path,
     environment: Mapping[str, str] = os.environ,
@@ -93,6 +88,17 @@ def load_limits(path: Path, line: str | None = None) -> tuple[Limits, ...]:
     return tuple(_limits(limit, limit.low, limit.high, line) for limit in found)
 
 
+def read_limits(path: Path) -> Mapping[str, LimitSettings]:
+    """A file of limits to push, by the place of each in it, FILE:LINE. Raises ConfigError with every fault."""
+    faults = Faults()
+    found = _read_limits(path, faults)
+    faults.raise_any()
+    document = read_document(path, faults)
+    if document is None or not found:
+        raise ConfigError([f"{path}: expected `limits:` and a list of them, got none"])
+    return {f"{path}:{document.line(('limits', position))}": limit for position, limit in enumerate(found)}
+
+
 def _sections(path: Path, environment: Mapping[str, str], faults: Faults) -> Document:
     document = read_document(path, faults, environment)
     if document is not None and isinstance(document.data, dict):
@@ -116,9 +122,9 @@ def _read_limits(path: Path, faults: Faults) -> tuple[LimitSettings, ...]:
     if document is None:
         return ()
     try:
-        limits = _LimitsFile.model_validate(document.data).limits
+        limits = LimitsList.model_validate(document.data).limits
     except ValidationError as error:
-        report(error, _LimitsFile, document, (), faults)
+        report(error, LimitsList, document, (), faults)
         return ()
     first: dict[str, int] = {}
     for position, limit in enumerate(limits):

@@ -277,10 +277,14 @@ class Action(StrEnum):
     OVERRIDE = "override"
     APPROVE = "approve"
     ROLL_BACK = "rollback"
+    LIMITS = "limits"
 
 
 class Order(NamedTuple):
-    """What a known person asks. `target` is a loop; `value` depends on the action; `reason` in the person's words."""
+    """What a known person asks. `target` is a loop, for limits the line; `value` depends on the action.
+
+    `reason` is in the person's words.
+    """
 
     action: Action
     target: str

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from edged.controller_settings import ControllerSettings
 from edged.section import NAME_PATTERN, PATH_PATTERN, Finite, Name, Seconds, Section, SignalName
-from edged.types import Priority, ValueType
+from edged.types import Limits, Priority, ValueType
 
 __all__ = ["NAME_PATTERN", "PATH_PATTERN", "Finite", "Name", "Seconds", "Section", "SignalName"]
 """The words of every section, beside the sections below."""
@@ -191,6 +191,18 @@ class LimitSettings(Section):
             return self.rate_per_minute / 60.0
         assert self.rate_per_hour is not None
         return self.rate_per_hour / 3600.0
+
+    def of(self, line: str) -> Limits:
+        """The limits of the signal of that line."""
+        return Limits(
+            f"{line}/{self.signal}", self.low, self.high, self.per_second(), self.approval_threshold, self.unit
+        )
+
+
+class LimitsList(Section):
+    """Limits and nothing else: the ceiling, or what is pushed to a running daemon."""
+
+    limits: tuple[LimitSettings, ...]
 
 
 class Condition(Section):

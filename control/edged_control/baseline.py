@@ -17,8 +17,7 @@ class Baseline:
 
     def __init__(self, loop: str, step: float, threshold: float, memory: LoopMemory, clock: Clock) -> None:
         self._loop = loop
-        self._threshold = threshold
-        self._arrival = min(step, threshold)
+        self.adopt(step, threshold)
         self._memory = memory
         self._clock = clock
         self._granted: Granted | None = None
@@ -30,6 +29,11 @@ class Baseline:
         """What is approved beyond the threshold, for the gate."""
         granted = self._granted
         return None if granted is None else Grant(granted.value, granted.span, self._until)
+
+    def adopt(self, step: float, threshold: float) -> None:
+        """The largest step of the output and the approval threshold, from now on."""
+        self._threshold = threshold
+        self._arrival = min(step, threshold)
 
     def start(self) -> None:
         """Takes up what was remembered; in advisory there is nothing until the plant was read."""

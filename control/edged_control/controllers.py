@@ -14,11 +14,11 @@ from edged_control.gate import credit_cap
 from edged_control.limits import EffectiveLimits
 from edged_control.model import Artefact, ProcessModel, UnusableModel, decoded, encoded
 from edged_control.model_watch import model_watch
-from edged_control.mpc_rung import MpcRung
+from edged_control.mpc_rung import MpcRung, input_range
 from edged_control.pid import PidTuning
 from edged_control.rung import PidRung, Rung
 from edged_control.solver import Solver
-from edged_control.solver_messages import InputRange, Setup
+from edged_control.solver_messages import Setup
 from edged_control.status import ControlMeters
 
 LONGEST_PERIOD_SHARE = 0.5
@@ -113,13 +113,13 @@ def ladder_of(
     """The rungs of a loop, the configured one first. An MPC needs its model and somebody who builds its solver."""
     settings = loop.controller
     if isinstance(settings, PidSettings):
-        return Ladders((PidRung(_tuning(settings, loop, limits)),), None)
+        return Ladders((PidRung(_tuning(settings, loop, limits), loop.period_seconds),), None)
     if artefact is None or build_solver is None:
         raise UnusableModel(f"{settings.model}: it was not loaded for the loop {loop.name}")
     setup = Setup(
         artefact=encoded(artefact),
         settings=settings,
-        limits=(InputRange(low=limits.low, high=limits.high, rate_per_second=limits.rate_per_second),),
+        limits=(input_range(limits),),
         period_seconds=loop.period_seconds,
     )
     solver = build_solver(loop.name, setup, artefact.hash)
@@ -132,7 +132,8 @@ def ladder_of(
         model_hash=artefact.hash,
         meters=meters,
     )
-    return Ladders((rung, PidRung(_tuning(settings.fallback, loop, limits))), solver)
+    fallback = PidRung(_tuning(settings.fallback, loop, limits), loop.period_seconds)
+    return Ladders((rung, fallback), solver)
 
 
 def _tuning(settings: PidSettings, loop: LoopSettings, limits: EffectiveLimits) -> PidTuning:

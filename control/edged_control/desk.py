@@ -14,6 +14,8 @@ from edged.types import Proposal, Refused, Value, Verdict, Waits
 from edged_control.approval import NotApproved, read_approval
 from edged_control.audit import Audit
 from edged_control.gate import Mode, number
+from edged_control.limits_push import read_push
+from edged_control.live_limits import LimitsPush, told_limits
 from edged_control.loop import Loop
 from edged_control.proposer import PERSON_PRIORITY
 from edged_control.rollback import RollbackGuard
@@ -40,7 +42,9 @@ class Desk:
         self,
         loops: Mapping[str, Loop],
         *,
+        line: str,
         submit: Callable[[Proposal], Awaitable[Verdict]],
+        apply_limits: Callable[[LimitsPush], Refused | str],
         recordable: Callable[[], bool],
         audit: Audit,
         clock: Clock,
@@ -48,7 +52,9 @@ class Desk:
         guard: RollbackGuard | None = None,
     ) -> None:
         self._loops = loops
+        self._line = line
         self._submit = submit
+        self._apply_limits = apply_limits
         self._recordable = recordable
         self._audit = audit
         self._clock = clock
@@ -58,14 +64,14 @@ class Desk:
     async def act(self, order: Order) -> Answer:
         """Carries an order out, or says why not; either is recorded."""
         loop = self._loops.get(order.target)
-        if loop is None:
+        if loop is None and order.action is not Action.LIMITS:
             known = ", ".join(self._loops) or "this line has none"
             done = _Done(_refused(f"there is no loop {order.target!r}: {known}"), _text(order.value, ""))
         elif not (self._recordable() or (order.action is Action.MODE and _mode(order.value) in HOLDING)):
             refused = _refused("what can't be recorded is not done, and the outbox can't be written now")
             done = _Done(refused, _text(order.value, ""))
         else:
-            done = await self._carry_out(order, loop)
+            done = self._push(order) if loop is None else await self._carry_out(order, loop)
         reason = ": ".join(filter(None, (order.reason, done.answer.reason)))
         await self._audit.note(order.identity, order.action, order.target, done.value, reason, done.answer.outcome)
         return done.answer
@@ -88,6 +94,8 @@ class Desk:
                 return self._approve(order, loop)
             case Action.ROLL_BACK:
                 return self._roll_back(order, loop)
+            case Action.LIMITS:
+                return self._push(order)
 
     def _change_set_point(self, order: Order, loop: Loop) -> Answer:
         before = loop.status().set_point
@@ -130,6 +138,23 @@ class Desk:
             return _Done(_refused(f"approval: {fault}"), "")
         told = f"{approval.value:g} +/- {approval.span:g} {approval.unit}"
         return _Done(_answer(loop.grant(approval, signer)), f"{told}, approval {approval.identity}, signed by {signer}")
+
+    def _push(self, order: Order) -> _Done:
+        """Limits of the line; the record tells what they were before."""
+        if order.target != self._line:
+            return _Done(_refused(f"limits: this is {self._line}, got {order.target!r}"), "")
+        if not order.reason.strip():
+            return _Done(_refused("limits: tell why, by --reason"), "")
+        try:
+            push = read_push(str(order.value), order.identity, self._line, self._keys, self._clock.now())
+        except (NotApproved, NoKey) as fault:
+            return _Done(_refused(str(fault)), "")
+        done = self._apply_limits(push)
+        if isinstance(done, Refused):
+            return _Done(_refused(done.reason), "; ".join(map(told_limits, push.limits)))
+        consent = push.consent
+        signed = "" if consent is None else f"; consent {consent.identity}, signed by {push.signer}"
+        return _Done(Answer(Outcome.ACCEPTED), f"{done}{signed}")
 
     def _keys(self) -> tuple[PublicKey, ...]:
         if self._engineering_keys is None:

@@ -19,6 +19,8 @@ from edged_control.desk import Desk
 from edged_control.gate import Gate, Mode, credit_cap
 from edged_control.lease import Lease
 from edged_control.limits import EffectiveLimits, effective_limits
+from edged_control.limits_file import LimitsFile
+from edged_control.live_limits import LimitsPush, LimitsStatus, LiveLimits
 from edged_control.loop import Loop
 from edged_control.memory import Memory
 from edged_control.model import Artefact
@@ -26,7 +28,7 @@ from edged_control.rollback import RollbackGuard, RollbackMemory
 from edged_control.rollback_watch import RollbackWatch
 from edged_control.solver import Solver
 from edged_control.status import ControlMeters, LoopStatus
-from edged_control.surroundings import LEASE_ALARM, WISH_ALARM, AlarmBoard, Surroundings
+from edged_control.surroundings import LEASE_ALARM, LIMITS_ALARM, WISH_ALARM, AlarmBoard, Surroundings
 
 __all__ = ["ControlExecutor", "LoopStatus"]
 
@@ -67,8 +69,18 @@ class ControlExecutor:
         models: Mapping[str, Artefact] | None = None,
         build_solver: SolverFactory | None = None,
     ) -> None:
-        effective = effective_limits(signals, ceiling, limits)
-        _check(settings, line, signals, effective)
+        configured = effective_limits(signals, ceiling, limits)
+        _check(settings, line, signals, configured)
+        self._limits = LiveLimits(
+            line=line,
+            config_hash=config_hash,
+            signals=signals,
+            ceiling=ceiling,
+            configured=limits,
+            unfit=lambda effective: _unfit(settings, line, signals, effective),
+            file=LimitsFile(state_directory / f"control-{line}.limits.json", clock),
+            clock=clock,
+        )
         heartbeats = {f"{line}/{loop.heartbeat}" for loop in settings.loops if loop.heartbeat}
         self._line = line
         self._clock = clock
@@ -83,7 +95,7 @@ class ControlExecutor:
             config_hash=config_hash,
             advisory=settings.advisory,
             signals=signals,
-            gate=Gate(effective, seal, heartbeats),
+            gate=Gate(self._limits.effective, seal, heartbeats),
             plant=plant,
             road=road,
             recorder_writable=recorder_writable,
@@ -99,11 +111,12 @@ class ControlExecutor:
         self._loops: dict[str, Loop] = {}
         self._solvers: dict[str, Solver] = {}
         for loop in settings.loops:
-            own = effective[f"{line}/{loop.output}"]
+            own = self._limits.effective.get(f"{line}/{loop.output}") or configured[f"{line}/{loop.output}"]
             rungs, solver = ladder_of(loop, own, (models or {}).get(loop.name), build_solver, self._meters)
             self._loops[loop.name] = Loop(loop, own, rungs, around)
             if solver is not None:
                 self._solvers[loop.name] = solver
+        self._limits.serve(around.gate.adopt, self._loops.values())
         self._audit = Audit(road, clock)
         rollback = settings.rollback
         guard = None
@@ -112,7 +125,9 @@ class ControlExecutor:
             guard = RollbackGuard(rollback, memory, clock.monotonic())
         self._desk = Desk(
             self._loops,
+            line=line,
             submit=self.submit,
+            apply_limits=self.apply_limits,
             recordable=recorder_writable,
             audit=self._audit,
             clock=clock,
@@ -182,6 +197,16 @@ class ControlExecutor:
             self._alarms.clear_alarm(WISH_ALARM, proposal.signal)
         return verdict
 
+    def apply_limits(self, push: LimitsPush) -> Refused | str:
+        """Puts pushed limits in force between two waits; what changed, or why nothing did."""
+        if not self._lease.held:
+            return Refused(f"mode: this process does not hold the lease of {self._line}")
+        return self._limits.apply_limits(push)
+
+    def limits(self) -> tuple[LimitsStatus, ...]:
+        """The limits in force, and whose they are."""
+        return self._limits.status()
+
     def request_mode(self, loop: str, target: Mode, identity: str) -> Refused | None:
         """A person asks for AUTO, MAN or out of service; None when it was done."""
         found = self._loops.get(loop)
@@ -221,6 +246,14 @@ class ControlExecutor:
         if not loop.started:
             self._alarms.clear_alarm(LEASE_ALARM, self._line)
             self._memory.load()
+            self._limits.load()
+        fault = self._limits.fault(loop.output)
+        if fault:
+            loop.stand_down(fault)
+            self._alarms.raise_alarm(LIMITS_ALARM, loop.output, Priority.HIGH, fault)
+            return False
+        if not loop.started:
+            self._alarms.clear_alarm(LIMITS_ALARM, loop.output)
             loop.start()
         return loop.mode is not Mode.OUT_OF_SERVICE
 
@@ -248,6 +281,14 @@ def _check(
         ]
     if faults:
         raise ConfigError(faults)
+
+
+def _unfit(
+    settings: ControlSettings, line: str, signals: Mapping[str, Signal], effective: Mapping[str, EffectiveLimits]
+) -> dict[str, str]:
+    """By output, why a loop could not work with these limits."""
+    found = {f"{line}/{loop.output}": _loop_faults(loop, line, signals, effective) for loop in settings.loops}
+    return {output: "\n".join(faults) for output, faults in found.items() if faults}
 
 
 def _line_signals(settings: ControlSettings) -> list[str]:

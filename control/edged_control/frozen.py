@@ -25,6 +25,10 @@ class FrozenWatch:
         self._left_at: float | None = None
         self.frozen = False
 
+    def adopt(self, move: float) -> None:
+        """From now on an output that has left its place by so much has moved."""
+        self._move = move
+
     def note(self, process_value: float | None, present: float | None, now: float) -> None:
         """One cycle's good values, None for what was not good; `now` is monotonic."""
         if process_value is None or present is None:
@@ -41,9 +45,14 @@ class FrozenWatch:
 def frozen_watch(settings: LoopSettings, limits: EffectiveLimits) -> FrozenWatch:
     """The watch that fits a loop."""
     patience = settings.frozen_seconds or max(PATIENCE_SECONDS, PATIENCE_PERIODS * settings.period_seconds)
+    return FrozenWatch(patience, noticed_move(settings, limits))
+
+
+def noticed_move(settings: LoopSettings, limits: EffectiveLimits) -> float:
+    """By how much an output has to leave its place so that the process value should answer."""
     moves = (
         MOVE_DEADBANDS * settings.output_deadband,
         MOVE_TOLERANCES * settings.readback_tolerance,
         MOVE_OF_RANGE * (limits.high - limits.low),
     )
-    return FrozenWatch(patience, max(moves))
+    return max(moves)

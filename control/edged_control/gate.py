@@ -125,6 +125,11 @@ class Gate:
         self._seal = seal
         self._heartbeats = frozenset(heartbeats) - limits.keys()
 
+    def adopt(self, limits: Mapping[str, EffectiveLimits]) -> None:
+        """From the next judgement on these limits hold, and no others; what was judged before is checked by them."""
+        self._limits = dict(limits)
+        self._heartbeats -= limits.keys()
+
     def aim(self, proposal: Proposal, view: PlantView, now: float) -> Verdict:
         """Judges where a proposal wants to go: every check but rate and deadband, which bind the steps towards it."""
         case = self._examine(proposal, view, now)

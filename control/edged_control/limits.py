@@ -1,10 +1,10 @@
-"""The envelope of each writable signal: the narrowest of signal range, ceiling and active configuration."""
+"""The envelope of each writable signal: the narrowest of signal range, ceiling and active limits."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edged.errors import ConfigError
 from edged.types import Limits, Signal
@@ -48,6 +48,40 @@ def effective_limits(
     if empty:
         raise ConfigError(empty)
     return {limits.signal: limits for limits in narrowed}
+
+
+def within_range(signal: Signal, limits: Limits) -> Limits:
+    """The limits without what lies outside the range of their signal; low may come to lie above high."""
+    low = limits.low if signal.low is None else max(limits.low, signal.low)
+    high = limits.high if signal.high is None else min(limits.high, signal.high)
+    return replace(limits, low=low, high=high)
+
+
+def intersection(one: Limits, other: Limits) -> Limits:
+    """What two limits of one signal, in one unit, both allow; low may come to lie above high."""
+    return replace(
+        one,
+        low=max(one.low, other.low),
+        high=min(one.high, other.high),
+        rate_per_second=min(one.rate_per_second, other.rate_per_second),
+        approval_threshold=min(one.approval_threshold, other.approval_threshold),
+    )
+
+
+def widened(before: Limits | None, after: Limits) -> tuple[str, ...]:
+    """Every number that allows more than before, in words; empty when none does. None allowed nothing."""
+    if before is None:
+        return ("had no limits before",)
+    found = []
+    if after.low < before.low:
+        found.append(f"low {after.low:.10g} instead of {before.low:.10g}")
+    if after.high > before.high:
+        found.append(f"high {after.high:.10g} instead of {before.high:.10g}")
+    if after.rate_per_second > before.rate_per_second:
+        found.append(f"rate {after.rate_per_second:.10g} per second instead of {before.rate_per_second:.10g}")
+    if after.approval_threshold > before.approval_threshold:
+        found.append(f"approval threshold {after.approval_threshold:.10g} instead of {before.approval_threshold:.10g}")
+    return tuple(found)
 
 
 def _narrowest(signal: Signal, ceiling: Limits, active: Limits) -> EffectiveLimits:

@@ -15,7 +15,7 @@ from edged_control.approval import Approval
 from edged_control.baseline import Baseline
 from edged_control.decisions import Circumstances, DecisionLog
 from edged_control.execution import Execution
-from edged_control.frozen import frozen_watch
+from edged_control.frozen import frozen_watch, noticed_move
 from edged_control.gate import CONTROLLERS, Mode, PlantView, credit_cap, number
 from edged_control.limits import EffectiveLimits
 from edged_control.loop_memory import LoopMemory
@@ -43,6 +43,7 @@ class Loop:
         self.name = settings.name
         self._settings = settings
         self._limits = limits
+        self._strays_beyond = limits.approval_threshold
         self._around = around
         self._clock = around.clock
         self._path = self._full(settings.output)
@@ -95,6 +96,13 @@ class Loop:
         return self._modes.target
 
     @property
+    def rests(self) -> bool:
+        """Whether it moves nothing by itself: it is in MAN and stays there, or out of service."""
+        if self._modes.actual is Mode.OUT_OF_SERVICE:
+            return True
+        return self._modes.actual is Mode.MANUAL and self._modes.target is Mode.MANUAL
+
+    @property
     def started(self) -> bool:
         """Whether it has come up since it last had the lease; a person may have taken it out of service even so."""
         return self._modes.started
@@ -116,6 +124,19 @@ class Loop:
         self._baseline.start()
         self._modes.start()
         self._set_point.start()
+
+    def adopt(self, limits: EffectiveLimits, strays_beyond: float) -> None:
+        """Other limits of the output from now on, between two waits of a cycle: what was judged is checked by them.
+
+        What lies further than `strays_beyond` from the baseline was brought there by somebody else: the widest approval
+        threshold that was in force, so that a lower one hands nothing over.
+        """
+        settings = self._settings
+        self._limits, self._strays_beyond = limits, strays_beyond
+        self._output.adopt(limits.rate_per_second)
+        self._baseline.adopt(limits.rate_per_second * credit_cap(settings.period_seconds), limits.approval_threshold)
+        self._frozen.adopt(noticed_move(settings, limits))
+        self._proposer.adopt(limits)
 
     def stand_down(self, reason: str) -> None:
         """Out of service: neither reads nor writes."""
@@ -378,7 +399,7 @@ class Loop:
     def _has_strayed(self, present: float | None) -> bool:
         """Whether the output is where only somebody else can have brought it."""
         baseline = self._baseline.value
-        return present is not None and (baseline is None or abs(present - baseline) > self._limits.approval_threshold)
+        return present is not None and (baseline is None or abs(present - baseline) > self._strays_beyond)
 
     def _full(self, name: str) -> str:
         return f"{self._around.line}/{name}"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edged.clock import Clock
 from edged.durable import replace_file
 from edged.settings import Finite
+from edged_control.consent import SpentList
 from edged_control.gate import Mode
 
 DAMAGED = "the remembered state of control was damaged: a person must take the output over and hand it back"
-SPENT_APPROVALS = 500
-"""Used approvals that are known one by one; of what is older, only later ones than the last of them are taken."""
 
 
 class Granted(BaseModel):
@@ -47,24 +46,10 @@ class Remembered(BaseModel):
     grade: str | None = None
 
 
-class _Spent(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _File(SpentList):
+    """`lost` says that an earlier file was damaged: a loop that isn't named here may have had a state in it."""
 
-    identity: str
-    issued: int
-
-
-class _File(BaseModel):
-    """`lost` says that an earlier file was damaged: a loop that isn't named here may have had a state in it.
-
-    Approvals issued at `spent_until` (ns UTC) or before are taken for used.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    loops: dict[str, Remembered] = {}
-    spent: tuple[_Spent, ...] = ()
-    spent_until: int = 0
+    loops: dict[str, Remembered] = Field(default_factory=dict)
     lost: bool = False
 
 
@@ -84,7 +69,7 @@ class Memory:
 
     def is_spent(self, identity: str, issued: int) -> bool:
         """Whether an approval was used, or may have been."""
-        return issued <= self._file.spent_until or any(spent.identity == identity for spent in self._file.spent)
+        return self._file.is_spent(identity, issued)
 
     def keep(self, loop: str, state: Remembered) -> None:
         """Returns when the state is on disk. Raises OSError, and then still holds what was kept before."""
@@ -92,11 +77,8 @@ class Memory:
 
     def spend(self, loop: str, state: Remembered, identity: str, issued: int) -> None:
         """Keeps the state together with the approval that it comes from, which is used from now on. Raises OSError."""
-        spent = (*self._file.spent, _Spent(identity=identity, issued=issued))
-        forgotten, spent = spent[:-SPENT_APPROVALS], spent[-SPENT_APPROVALS:]
-        until = max((self._file.spent_until, *(one.issued for one in forgotten)))
-        loops = {**self._file.loops, loop: state}
-        self._replace(self._file.model_copy(update={"loops": loops, "spent": spent, "spent_until": until}))
+        changes = {"loops": {**self._file.loops, loop: state}, **self._file.spending(identity, issued)}
+        self._replace(self._file.model_copy(update=changes))
 
     def load(self) -> None:
         """Reads the file again: another process may have held the lease since."""

@@ -8,7 +8,7 @@ from edged_control.limits import EffectiveLimits
 from edged_control.model_watch import ModelWatch
 from edged_control.rung import Moment, Wish
 from edged_control.solver import Solver
-from edged_control.solver_messages import Answer, Question
+from edged_control.solver_messages import Answer, InputRange, Question
 from edged_control.status import ControlMeters
 
 MPC = "mpc"
@@ -36,7 +36,7 @@ class MpcRung:
         self._solver = solver
         self._watch = watch
         self._limits = limits
-        self._step = limits.rate_per_second * period_seconds
+        self._period = period_seconds
         self._tolerance = tolerance
         self._meters = meters
         self._number = 0
@@ -85,6 +85,11 @@ class MpcRung:
         """An engineer says that the model fits."""
         self._watch.trust()
 
+    def adopt(self, limits: EffectiveLimits) -> None:
+        """The solver is set up anew and follows the plant before it leads; answers by the old limits are judged too."""
+        self._limits = limits
+        self._solver.limit((input_range(limits),))
+
     def _forgetful(self, answer: Answer) -> str:
         """A solver that knew the plant and now begins anew has to follow it for a while before it leads."""
         knew, self._knew = self._knew, True
@@ -100,6 +105,11 @@ class MpcRung:
         slack = ROUNDING * (limits.high - limits.low)
         if not limits.low - slack <= value <= limits.high + slack:
             return f"the solver answered {value:g}, which is outside the limits"
-        if abs(value - moment.applied) > self._step + slack:
+        if abs(value - moment.applied) > limits.rate_per_second * self._period + slack:
             return f"the solver answered {value:g}, further from {moment.applied:g} than the rate allows"
         return ""
+
+
+def input_range(limits: EffectiveLimits) -> InputRange:
+    """The limits as a solver is told them."""
+    return InputRange(low=limits.low, high=limits.high, rate_per_second=limits.rate_per_second)

@@ -68,6 +68,18 @@ class Output:
         if self._file is not None:
             self._known, self.expected = self._file.recall(), None
 
+    def adopt(self, rate_per_second: float) -> None:
+        """Another rate from now on. One that is higher counts from now: no credit, and for older writes no more time.
+
+        Between any two writes the output then moves by no more than each rate allowed while it was in force.
+        """
+        now = self._clock.monotonic()
+        if rate_per_second > self._rate:
+            share = self._rate / rate_per_second
+            self.history = tuple(Applied(value, now - share * (now - time)) for value, time in self.history)
+            self.credit_since = now
+        self._rate = rate_per_second
+
     def observe(self, present: float) -> str:
         """Takes note of a readback, with no write pending; who else moved it and when, empty when nobody did."""
         if self._is(present, self.expected):

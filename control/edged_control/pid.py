@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 NOT_FINITE = "an input or the result is not a finite number"
@@ -60,6 +60,10 @@ class Pid:
     def set_point(self) -> float | None:
         """Where the ramp has brought the set-point; None while tracking."""
         return self._set_point
+
+    def limit(self, low: float, high: float, step: float) -> None:
+        """Other limits from the next update on; its integral follows what is applied, as behind any limit."""
+        self._tuning = replace(self._tuning, low=low, high=high, step=step)
 
     def track(self, process_value: float, seconds: float) -> None:
         """Follows the process while somebody else moves the output; the next update starts from what is applied."""

@@ -13,6 +13,7 @@ from edged.types import Priority, Proposal
 from edged_control.arbiter import arbitrate
 from edged_control.gate import PROCESS_VALUE_AGE_PERIODS, Mode, credit_cap
 from edged_control.ladder import Ladder
+from edged_control.limits import EffectiveLimits
 from edged_control.rung import Moment, Rung
 from edged_control.scan import Seen, good_number
 from edged_control.surroundings import FALLBACK_ALARM, Surroundings
@@ -65,6 +66,13 @@ class Proposer:
     def drop(self) -> None:
         """Nobody's wish is walked to any more."""
         self._walk = None
+
+    def adopt(self, limits: EffectiveLimits) -> None:
+        """Other limits of the output. A walk to where they don't reach ends: it would stop somewhere else."""
+        for rung in self._rungs:
+            rung.adopt(limits)
+        if self._walk is not None and not limits.low <= self._walk.value <= limits.high:
+            self._walk = None
 
     def expired(self, now: float) -> Proposal | None:
         """The wish that is walked to, if its time is over."""

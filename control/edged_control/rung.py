@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from edged_control.gate import credit_cap
+from edged_control.limits import EffectiveLimits
 from edged_control.pid import Pid, PidTuning
 
 PID = "pid"
@@ -52,6 +54,10 @@ class Rung(Protocol):
         """An engineer says that whatever it held against itself is mended."""
         ...
 
+    def adopt(self, limits: EffectiveLimits) -> None:
+        """Other limits of the output from now on."""
+        ...
+
 
 class PidRung:
     """The rung that is always there."""
@@ -59,8 +65,9 @@ class PidRung:
     name = PID
     model_hash = ""
 
-    def __init__(self, tuning: PidTuning) -> None:
+    def __init__(self, tuning: PidTuning, period_seconds: float) -> None:
         self._pid = Pid(tuning)
+        self._credit_seconds = credit_cap(period_seconds)
 
     async def look(self, moment: Moment) -> str:
         del moment
@@ -75,3 +82,6 @@ class PidRung:
 
     def trust(self) -> None:
         return
+
+    def adopt(self, limits: EffectiveLimits) -> None:
+        self._pid.limit(limits.low, limits.high, limits.rate_per_second * self._credit_seconds)

@@ -17,6 +17,7 @@ from edged_control.solver_messages import (
     LENGTH,
     Answer,
     Garbled,
+    InputRange,
     Question,
     Ready,
     Setup,
@@ -48,6 +49,10 @@ class Solver(Protocol):
         """The answer, within a hard deadline; one with a fault when there is none in time."""
         ...
 
+    def limit(self, limits: Sequence[InputRange]) -> None:
+        """Other limits of its inputs from now on: it begins anew."""
+        ...
+
 
 class SolverProcess:
     """A process of its own: killed when it is stuck or talks nonsense, and started again with back-off."""
@@ -61,6 +66,7 @@ class SolverProcess:
         self._clock = clock
         self._command = command
         self.deadline_seconds = min(DEADLINE_PERIODS * setup.period_seconds, LONGEST_DEADLINE_SECONDS)
+        self._child: Process | None = None
         self._process: Process | None = None
         self._fault = "the solver is not started"
         self._owed: tuple[int, asyncio.Future[Answer]] | None = None
@@ -102,6 +108,12 @@ class SolverProcess:
             self._unanswered += 1
             return Answer(number=question.number, fault=f"no answer within {self.deadline_seconds:g} s")
 
+    def limit(self, limits: Sequence[InputRange]) -> None:
+        """The process is replaced by one that was set up with these limits."""
+        self._setup = self._setup.model_copy(update={"limits": tuple(limits)})
+        if self._child is not None:
+            self._kill(self._child)
+
     async def _live(self) -> str:
         """One life of the process; why it ended."""
         environment = {**os.environ, **ONE_THREAD}
@@ -111,10 +123,11 @@ class SolverProcess:
             )
         except OSError as fault:
             return f"the solver can't be started: {fault.strerror}"
+        self._child = process
         try:
             reason = await self._converse(process)
         finally:
-            self._process = None
+            self._child = self._process = None
             self._settle(ENDED)
             self._kill(process)
             await process.wait()

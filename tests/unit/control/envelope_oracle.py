@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.unit.control.simulated_plc import (
     ApprovalEntry,
     BeatEntry,
     Entry,
     HandoverEntry,
+    LimitsEntry,
     ReadEntry,
     WriteEntry,
 )
@@ -72,6 +73,7 @@ class EnvelopeOracle:
 
     def __init__(self, first_belt: float, envelope: Envelope) -> None:
         self._envelope = envelope
+        self._rates = [(-math.inf, envelope.rate_per_second)]
         self._anchors = [first_belt]
         self._believed: list[float] = []
         self._approvals: list[ApprovalEntry] = []
@@ -100,6 +102,8 @@ class EnvelopeOracle:
                     self._judge_beat(entry)
                 case ApprovalEntry():
                     self._approvals.append(entry)
+                case LimitsEntry():
+                    self._change_limits(entry)
                 case HandoverEntry():
                     self._yielded, self._last_handover, self._walking = "", entry.time, entry.walking
                     if self._taken_instead is not None:  # the plant brought it there, and a person handed it over so
@@ -107,6 +111,32 @@ class EnvelopeOracle:
                     for daemon in self._daemons.values():
                         daemon.must_yield = False
         self._read = len(journal)
+
+    def _change_limits(self, limits: LimitsEntry) -> None:
+        """What a living consent covers when the threshold comes down was approved."""
+        for approval in self._approvals:
+            covered = limits.time <= approval.until and self._believed
+            anchors = (*self._anchors, approval.value - approval.span, approval.value + approval.span)
+            if covered and min(anchors) <= self._believed[-1] <= max(anchors):
+                self._anchors.append(self._believed[-1])
+        self._rates.append((limits.time, limits.rate_per_second))
+        self._envelope = replace(
+            self._envelope,
+            low=limits.low,
+            high=limits.high,
+            rate_per_second=limits.rate_per_second,
+            approval_threshold=limits.approval_threshold,
+        )
+
+    def _allowed(self, start: float, end: float) -> float:
+        """The longest way between two times: each rate for as long as it was in force."""
+        way, until = 0.0, end
+        for since, rate in reversed(self._rates):
+            way += rate * (until - max(since, start))
+            if since <= start:
+                break
+            until = since
+        return way
 
     def _note_arrival(self, belt: float, time: float) -> None:
         """Within a step of what a consent approves, that is what is approved from now on."""
@@ -219,7 +249,8 @@ class EnvelopeOracle:
         assert write.read.belt is not None
         since = self._daemons[write.by].changed_at
         seconds = min(self._envelope.credit_seconds, write.time - since)
-        if abs(write.value - write.read.belt) > self._envelope.rate_per_second * seconds + ROUNDING:
+        allowed = min(self._envelope.rate_per_second * seconds, self._allowed(write.time - seconds, write.time))
+        if abs(write.value - write.read.belt) > allowed + ROUNDING:
             raise Violation(f"more than {seconds:.3f} s of rate at once: {write}")
 
     def _judge_pairs(self, write: WriteEntry) -> None:
@@ -233,7 +264,7 @@ class EnvelopeOracle:
                 taken = earlier.applied and abs(earlier.after - earlier.value) <= ROUNDING
                 if not taken or max(self._last_foreign, self._last_misled) >= earlier.time:
                     continue
-            allowed = self._envelope.rate_per_second * (write.time - earlier.time)
+            allowed = self._allowed(earlier.time, write.time)
             if abs(write.value - earlier.value) > allowed + ROUNDING:
                 raise Violation(f"rate between {earlier} and {write}")
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from edged.settings import LoopSettings
 from edged_control.controllers import SolverFactory
 from edged_control.model import Artefact, Channel, Port, ProcessModel
 from edged_control.mpc_settings import proposed
-from edged_control.solver_messages import Answer, Question, Setup
+from edged_control.solver_messages import Answer, InputRange, Question, Setup
 from edged_control.workbench import Workbench
 from tests.unit.control.rig import LOOP, MakeRig, Rig
 from tests.unit.control.simulated_plc import BELT, DELAY_SECONDS, LAG_SECONDS, NOMINAL_PRODUCT, THICKNESS
@@ -26,6 +26,7 @@ class InlineSolver:
     """Answers inside the call, and remembers what it was asked."""
 
     def __init__(self, setup: Setup) -> None:
+        self.setup = setup
         self._workbench = _workbench(setup.model_dump_json())
         self.restart()
         self.questions: list[Question] = []
@@ -39,12 +40,17 @@ class InlineSolver:
         answer = self._workbench.answer(question)
         return answer if self.spoil is None else self.spoil(answer)
 
+    def limit(self, limits: Sequence[InputRange]) -> None:
+        self.setup = self.setup.model_copy(update={"limits": tuple(limits)})
+        self._workbench = _workbench(self.setup.model_dump_json())
+        self.restart()
+
     def restart(self) -> None:
         """A new process knows nothing of the old one."""
         self._workbench._mpc.reset()
 
 
-@cache
+@lru_cache(maxsize=64)
 def _workbench(setup: str) -> Workbench:
     """Building one takes long; one that was reset knows nothing of those before it."""
     return Workbench(Setup.model_validate_json(setup))

@@ -18,7 +18,14 @@ from edged.controller_settings import PidSettings
 from edged.errors import OutboxUnavailable
 from edged.metrics import Metrics
 from edged.ports import Action, Answer, Order, Outcome, Plant, Role
-from edged.settings import Condition, ControlSettings, LineStateSettings, LoopSettings, RollbackSettings
+from edged.settings import (
+    Condition,
+    ControlSettings,
+    LimitSettings,
+    LineStateSettings,
+    LoopSettings,
+    RollbackSettings,
+)
 from edged.types import (
     NANOSECONDS_PER_SECOND,
     Decision,
@@ -38,6 +45,7 @@ from edged_control.approval import Approval, signed
 from edged_control.controllers import SolverFactory
 from edged_control.executor import ControlExecutor, LoopStatus
 from edged_control.gate import Mode
+from edged_control.limits_push import Widening, signed_limits, unsigned_limits
 from edged_control.model import Artefact
 from tests.unit.control.simulated_plc import (
     BELT,
@@ -171,6 +179,8 @@ class Rig:
     advisory: bool = False
     belt: float = 150.0
     limits: Sequence[Limits] = (BELT_LIMITS,)
+    ceiling: Sequence[Limits] | None = None
+    config_hash: str = "0123456789abcdef"
     rollback: RollbackSettings | None = None
     latest: Callable[[str], Sample | None] = lambda _: None
     line_state: LineStateSettings = NO_LINE_STATE
@@ -209,9 +219,9 @@ class Rig:
                 rollback=self.rollback,
             ),
             line=LINE,
-            config_hash="0123456789abcdef",
+            config_hash=self.config_hash,
             signals=SIGNALS,
-            ceiling=self.limits,
+            ceiling=self.limits if self.ceiling is None else self.ceiling,
             limits=self.limits,
             plant=self.plant or PlcClient(self.plc, f"daemon {self._born}", self.interruption),
             road=self.road,
@@ -255,6 +265,21 @@ class Rig:
         answer: Answer = finish(
             self.control.desk.act(Order(Action.APPROVE, self.loop.name, text, "", "anna", Role.OPERATOR))
         )
+        return answer
+
+    def push(self, limits: Limits, *, signed_for: str = "", **changes: Any) -> Answer:
+        """An operator pushes limits of the belt, with an engineer's signature for the line that is named."""
+        listed = (listed_limits(limits),)
+        text = unsigned_limits(listed)
+        if signed_for:
+            consent = self.approval(0.0).model_dump(include={"identity", "issued", "expires"})
+            widening = Widening.model_validate({**consent, "line": signed_for, "limits": listed, **changes})
+            text = signed_limits(widening, self.key)
+        return self.push_text(text)
+
+    def push_text(self, text: str, reason: str = "new rollers", line: str = LINE) -> Answer:
+        """An operator hands over a text that should be a push."""
+        answer: Answer = finish(self.control.desk.act(Order(Action.LIMITS, line, text, reason, "anna", Role.OPERATOR)))
         return answer
 
     def restart(self) -> None:
@@ -342,6 +367,18 @@ def with_loop(**changes: Any) -> LoopSettings:
 def narrower(**changes: Any) -> Limits:
     """The rig's limits with some numbers changed."""
     return replace(BELT_LIMITS, **changes)
+
+
+def listed_limits(limits: Limits) -> LimitSettings:
+    """The limits as a file says them."""
+    return LimitSettings(
+        signal=limits.signal.removeprefix(f"{LINE}/"),
+        unit=limits.unit,
+        low=limits.low,
+        high=limits.high,
+        rate_per_second=limits.rate_per_second,
+        approval_threshold=limits.approval_threshold,
+    )
 
 
 def finish(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -105,7 +105,18 @@ class ApprovalEntry:
     until: float
 
 
-Entry: TypeAlias = ReadEntry | WriteEntry | BeatEntry | HandoverEntry | ApprovalEntry
+@dataclass(frozen=True)
+class LimitsEntry:
+    """Other limits were accepted, as far as the ceiling lets them; the threshold is the approval threshold."""
+
+    time: float
+    low: float
+    high: float
+    rate_per_second: float
+    approval_threshold: float
+
+
+Entry: TypeAlias = ReadEntry | WriteEntry | BeatEntry | HandoverEntry | ApprovalEntry | LimitsEntry
 
 
 @dataclass
@@ -169,6 +180,10 @@ class SimulatedPlc:
         """Keeps in the journal that an engineer's consent was taken."""
         now = self.clock.monotonic()
         self.journal.append(ApprovalEntry(now, value, span, now + seconds))
+
+    def note_limits(self, low: float, high: float, rate_per_second: float, approval_threshold: float) -> None:
+        """Keeps in the journal that other limits were accepted."""
+        self.journal.append(LimitsEntry(self.clock.monotonic(), low, high, rate_per_second, approval_threshold))
 
     def advance(self, seconds: float) -> None:
         """Moves time on; the ribbon follows the belt after delay and lag."""

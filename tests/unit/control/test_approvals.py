@@ -13,8 +13,9 @@ from edged.ports import Action, Answer, Order, Outcome, Role
 from edged.signature import sign
 from edged.types import NANOSECONDS_PER_SECOND, OperatorAction, Waits
 from edged_control.approval import PURPOSE, signed
+from edged_control.consent import SPENT_CONSENTS
 from edged_control.gate import Mode
-from edged_control.memory import SPENT_APPROVALS, Memory, Remembered
+from edged_control.memory import Memory, Remembered
 from edged_control.waiting import QUIET_SECONDS
 from tests.unit.control.rig import MakeRig, Rig, finish, narrower
 from tests.unit.control.simulated_plc import THICKNESS, Override
@@ -148,7 +149,7 @@ def test_a_used_approval_stays_used_when_newer_ones_have_pushed_it_out(rig: Rig)
     first = rig.approval(151.0)
     assert rig.hand_in(signed(first, rig.key)) == ACCEPTED
     rig.clock.tick(1.0)
-    for _ in range(SPENT_APPROVALS):
+    for _ in range(SPENT_CONSENTS):
         assert rig.approve(151.0) == ACCEPTED
     assert rig.hand_in(signed(first, rig.key)).reason == "approval: it was used before"
     unused = rig.approval(151.0, issued=first.issued)

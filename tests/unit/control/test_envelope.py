@@ -13,15 +13,17 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from edged.types import Quality, Refused, Waits
+from edged.ports import Outcome
+from edged.types import Limits, Quality, Refused, Waits
 from edged_control.gate import Mode
 from tests.unit.control.envelope_oracle import Envelope, EnvelopeOracle
 from tests.unit.control.inline_solver import BAD_ANSWERS, GAIN, InlineSolver, artefact, mpc_loop, solver_factory
-from tests.unit.control.rig import GRADES, LINE_STATE, Rig, narrower, with_loop
+from tests.unit.control.rig import GRADES, LINE_STATE, RATE_PER_SECOND, Rig, narrower, with_loop
 from tests.unit.control.simulated_plc import (
     BELT,
     CHANGEOVER,
     GRADE,
+    LINE,
     PERMISSIVE,
     REMOTE,
     RUNNING,
@@ -35,8 +37,9 @@ RULES_PER_EXAMPLE = 10
 EXAMPLES, LONG_EXAMPLES = 400, 2_000
 """400 examples of 100 commands with every run; 2,000 of 500, a million commands, by `pytest -m long`."""
 SECONDS, LONG_SECONDS = 600, 7_200
-FROZEN_SECONDS, FROZEN_MOVE = 20.0, 0.75
-"""As the loop is set, and the half percent of the belt's range by which an output counts as moved."""
+CEILING = Limits(BELT, 40.0, 200.0, 0.6, 80.0, "m/min")
+FROZEN_SECONDS, FROZEN_MOVE = 20.0, 0.8
+"""As the loop is set, and the half percent of the belt's widest range by which an output counts as moved."""
 MEMORY_DISK = Path("/dev/shm")
 
 bad_values: st.SearchStrategy[Any] = st.sampled_from(
@@ -47,6 +50,15 @@ shifts = st.sampled_from([0, 0, -3_600_000_000_000, 3_600_000_000_000, -1])
 overrides = st.builds(Override, bad_values | st.floats(3.0, 5.0), qualities, shifts)
 
 consents = st.tuples(st.floats(40.0, 210.0), st.sampled_from([0.0, 2.0, 20.0]), st.sampled_from([3.0, 60.0, 3600.0]))
+
+pushes = st.tuples(
+    st.sampled_from([30.0, 50.0, 50.0, 80.0, 120.0]) | st.floats(20.0, 124.0),
+    st.sampled_from([200.0, 200.0, 180.0, 155.0]) | st.floats(125.0, 220.0),
+    st.sampled_from([RATE_PER_SECOND, RATE_PER_SECOND, 0.1, 0.5, 1.0, 0.01]),
+    st.sampled_from([5.0, 50.0, 50.0, 20.0, 1.0, 100.0]),
+    st.booleans(),
+)
+"""Low, high, rate, approval threshold, and whether it is signed; most of them are somewhere wider, some freeze."""
 
 commands: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     st.tuples(st.just("step"), st.integers(1, 4)),
@@ -75,6 +87,9 @@ commands: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     st.tuples(st.just("request"), st.sampled_from([Mode.MANUAL, Mode.AUTOMATIC, Mode.AUTOMATIC])),
     st.tuples(st.just("wish"), st.one_of(bad_values, st.floats(), st.floats(140.0, 170.0))),
     st.tuples(st.just("approve"), consents),
+    st.tuples(st.just("push"), pushes),
+    st.tuples(st.just("push"), pushes),
+    st.tuples(st.just("push while deciding"), pushes),
     st.tuples(st.just("wall clock"), st.sampled_from([-86_400.0, 86_400.0])),
     st.tuples(st.just("stop"), st.sampled_from([0.5, 30.0, 300.0])),
     st.tuples(st.just("slow commit"), st.sampled_from([0.3, 0.9, 1.5, 30.0])),
@@ -115,6 +130,28 @@ def _approve(rig: Rig, consent: tuple[float, float, float]) -> None:
     rig.approve(value, seconds, span=span)
 
 
+def _push(rig: Rig, drawn: tuple[float, float, float, float, bool]) -> None:
+    """Where it is signed a person lets go of the loop first, else only what is tighter can be taken."""
+    low, high, rate, threshold, signed = drawn
+    if signed:
+        rig.hand_over(Mode.MANUAL)
+    limits = narrower(low=low, high=high, rate_per_second=rate, approval_threshold=threshold)
+    if rig.push(limits, signed_for=LINE if signed else "").outcome is Outcome.ACCEPTED:
+        rig.plc.note_limits(
+            max(low, CEILING.low), min(high, CEILING.high), min(rate, CEILING.rate_per_second), min(threshold, 80.0)
+        )
+
+
+def _push_while_deciding(rig: Rig, drawn: tuple[float, float, float, float, bool]) -> None:
+    def push() -> None:
+        rig.road.on_record = None
+        _push(rig, drawn)
+
+    rig.road.on_record = push
+    rig.step()
+    rig.road.on_record = None
+
+
 def _heal(rig: Rig, _: None) -> None:
     rig.heal()
     rig.step(4)
@@ -152,6 +189,8 @@ DOINGS: dict[str, Callable[[Rig, Any], object]] = {
     "request": Rig.hand_over,
     "wish": _wish,
     "approve": _approve,
+    "push": _push,
+    "push while deciding": _push_while_deciding,
     "wall clock": lambda rig, seconds: rig.clock.jump(seconds),
     "stop": lambda rig, seconds: rig.plc.advance(seconds),
     "slow commit": _commit_slowly,
@@ -180,6 +219,7 @@ class Interference(RuleBasedStateMachine):
             Path(self.folder.name),
             belt=belt,
             limits=(narrower(approval_threshold=threshold),),
+            ceiling=(CEILING,),
             loop=loop if model is None else mpc_loop(loop, model),
             line_state=LINE_STATE,
             artefact=model,
