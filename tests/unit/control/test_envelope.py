@@ -60,6 +60,14 @@ pushes = st.tuples(
 )
 """Low, high, rate, approval threshold, and whether it is signed; most of them are somewhere wider, some freeze."""
 
+squeezes = st.tuples(
+    st.sampled_from([0.0, 0.0, 5.0]),
+    st.sampled_from([0.0, 0.0, 5.0]),
+    st.sampled_from([1.0, 0.8, 0.5]),
+    st.sampled_from([1.0, 0.8, 0.2]),
+)
+"""By how much low rises and high falls, and what is left of rate and approval threshold."""
+
 commands: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     st.tuples(st.just("step"), st.integers(1, 4)),
     st.tuples(st.just("step"), st.integers(1, 4)),
@@ -88,8 +96,10 @@ commands: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     st.tuples(st.just("wish"), st.one_of(bad_values, st.floats(), st.floats(140.0, 170.0))),
     st.tuples(st.just("approve"), consents),
     st.tuples(st.just("push"), pushes),
-    st.tuples(st.just("push"), pushes),
+    st.tuples(st.just("squeeze"), squeezes),
     st.tuples(st.just("push while deciding"), pushes),
+    st.tuples(st.just("widen before a walk"), st.floats(-3.0, 3.0)),
+    st.tuples(st.just("squeeze and resume"), squeezes),
     st.tuples(st.just("wall clock"), st.sampled_from([-86_400.0, 86_400.0])),
     st.tuples(st.just("stop"), st.sampled_from([0.5, 30.0, 300.0])),
     st.tuples(st.just("slow commit"), st.sampled_from([0.3, 0.9, 1.5, 30.0])),
@@ -142,6 +152,28 @@ def _push(rig: Rig, drawn: tuple[float, float, float, float, bool]) -> None:
         )
 
 
+def _squeeze(rig: Rig, drawn: tuple[float, float, float, float]) -> None:
+    rises, falls, rate, threshold = drawn
+    (now,) = rig.control.limits()
+    if now.low + rises < now.high - falls:
+        tighter = (now.low + rises, now.high - falls, now.rate_per_second * rate, now.approval_threshold * threshold)
+        _push(rig, (*tighter, False))
+
+
+def _squeeze_and_resume(rig: Rig, drawn: tuple[float, float, float, float]) -> None:
+    _squeeze(rig, drawn)
+    rig.hand_over(Mode.AUTOMATIC)
+    rig.step(4)
+
+
+def _widen_before_a_walk(rig: Rig, way: float) -> None:
+    """The rate to the ceiling's, and at once a wish: nothing of the time before may count."""
+    (now,) = rig.control.limits()
+    _push(rig, (now.low, now.high, CEILING.rate_per_second, now.approval_threshold, True))
+    _wish(rig, rig.plc.belt + way)
+    rig.step()
+
+
 def _push_while_deciding(rig: Rig, drawn: tuple[float, float, float, float, bool]) -> None:
     def push() -> None:
         rig.road.on_record = None
@@ -190,6 +222,9 @@ DOINGS: dict[str, Callable[[Rig, Any], object]] = {
     "wish": _wish,
     "approve": _approve,
     "push": _push,
+    "squeeze": _squeeze,
+    "squeeze and resume": _squeeze_and_resume,
+    "widen before a walk": _widen_before_a_walk,
     "push while deciding": _push_while_deciding,
     "wall clock": lambda rig, seconds: rig.clock.jump(seconds),
     "stop": lambda rig, seconds: rig.plc.advance(seconds),

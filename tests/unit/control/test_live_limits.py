@@ -14,7 +14,7 @@ from edged.ports import Answer, Outcome
 from edged.signature import sign
 from edged.types import Limits, OperatorAction, Refused, Waits
 from edged_control.approval import PURPOSE as APPROVAL
-from edged_control.gate import Mode
+from edged_control.gate import Applied, Mode
 from tests.unit.control.inline_solver import mpc_rig
 from tests.unit.control.rig import BELT_LIMITS, RATE_PER_SECOND, MakeRig, Rig, finish, narrower, with_loop
 from tests.unit.control.simulated_plc import BELT, LINE, THICKNESS, Override
@@ -254,9 +254,12 @@ def test_a_lower_rate_holds_from_the_next_step_on(rig: Rig) -> None:
     assert 0.0 < rig.plc.belt - before <= 0.1 * 12 + 1e-4
 
 
-def test_a_higher_rate_earns_no_credit_for_the_past(make_rig: MakeRig) -> None:
-    rig = make_rig(limits=(narrower(rate_per_second=0.1),), ceiling=(CEILING,), loop=with_loop(target_mode="manual"))
+@pytest.mark.parametrize("configured", [0.1, 0.8])
+def test_a_higher_rate_earns_no_credit_for_the_past(make_rig: MakeRig, configured: float) -> None:
+    limits = (narrower(rate_per_second=configured),)
+    rig = make_rig(limits=limits, ceiling=(CEILING,), loop=with_loop(target_mode="manual"))
     rig.step(5)
+    assert rig.push(narrower(rate_per_second=0.1)).outcome is Outcome.ACCEPTED
     assert not isinstance(rig.wish(170.0, seconds=600.0), Refused)
     rig.step(10)
     before = rig.plc.belt
@@ -489,3 +492,21 @@ def test_ten_thousand_pushes_leave_one_file_and_the_last_one_in_force(rig: Rig, 
     assert rig.own_writes()
     rig.restart()
     assert in_force(rig)[1] == pytest.approx(170.001)
+
+
+def test_older_writes_bind_by_each_rate_for_as_long_as_it_was_in_force(rig: Rig) -> None:
+    output = rig.control._loops["thickness"]._output
+    output.adopt(0.8)
+    start = rig.clock.monotonic()
+    output.history = (Applied(150.0, start),)
+    output.credit_since = start
+    rig.clock.tick(10.0)
+    output.adopt(0.1)
+    assert (output.history, output.credit_since) == ((Applied(150.0, start),), start), "tighter: for all of the time"
+    rig.clock.tick(10.0)
+    output.adopt(0.5)
+    now = rig.clock.monotonic()
+    assert output.credit_since == now
+    ((value, time),) = output.history
+    assert value == 150.0
+    assert 0.5 * (now - time) == pytest.approx(0.1 * 20.0), "wider: what was allowed until now"
