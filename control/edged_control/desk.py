@@ -44,7 +44,7 @@ class Desk:
         *,
         line: str,
         submit: Callable[[Proposal], Awaitable[Verdict]],
-        apply_limits: Callable[[LimitsPush], Refused | str],
+        apply_limits: Callable[[LimitsPush], Awaitable[Refused | str]],
         recordable: Callable[[], bool],
         audit: Audit,
         clock: Clock,
@@ -61,8 +61,8 @@ class Desk:
         self._engineering_keys = engineering_keys
         self._guard = guard
 
-    async def act(self, order: Order) -> Answer:
-        """Carries an order out, or says why not; either is recorded."""
+    async def act(self, order: Order, told: str = "") -> Answer:
+        """Carries an order out, or says why not; either is recorded, but for what was `told` as the last refusal."""
         loop = self._loops.get(order.target)
         if loop is None and order.action is not Action.LIMITS:
             known = ", ".join(self._loops) or "this line has none"
@@ -71,7 +71,9 @@ class Desk:
             refused = _refused("what can't be recorded is not done, and the outbox can't be written now")
             done = _Done(refused, _text(order.value, ""))
         else:
-            done = self._push(order) if loop is None else await self._carry_out(order, loop)
+            done = await self._push(order) if loop is None else await self._carry_out(order, loop)
+        if told and done.answer == _refused(told):
+            return done.answer
         reason = ": ".join(filter(None, (order.reason, done.answer.reason)))
         await self._audit.note(order.identity, order.action, order.target, done.value, reason, done.answer.outcome)
         return done.answer
@@ -95,7 +97,7 @@ class Desk:
             case Action.ROLL_BACK:
                 return self._roll_back(order, loop)
             case Action.LIMITS:
-                return self._push(order)
+                return await self._push(order)
 
     def _change_set_point(self, order: Order, loop: Loop) -> Answer:
         before = loop.status().set_point
@@ -139,7 +141,7 @@ class Desk:
         told = f"{approval.value:g} +/- {approval.span:g} {approval.unit}"
         return _Done(_answer(loop.grant(approval, signer)), f"{told}, approval {approval.identity}, signed by {signer}")
 
-    def _push(self, order: Order) -> _Done:
+    async def _push(self, order: Order) -> _Done:
         """Limits of the line; the record tells what they were before."""
         if order.target != self._line:
             return _Done(_refused(f"limits: this is {self._line}, got {order.target!r}"), "")
@@ -149,7 +151,7 @@ class Desk:
             push = read_push(str(order.value), order.identity, self._line, self._keys, self._clock.now())
         except (NotApproved, NoKey) as fault:
             return _Done(_refused(str(fault)), "")
-        done = self._apply_limits(push)
+        done = await self._apply_limits(push)
         if isinstance(done, Refused):
             return _Done(_refused(done.reason), "; ".join(map(told_limits, push.limits)))
         consent = push.consent

@@ -197,11 +197,18 @@ class ControlExecutor:
             self._alarms.clear_alarm(WISH_ALARM, proposal.signal)
         return verdict
 
-    def apply_limits(self, push: LimitsPush) -> Refused | str:
-        """Puts pushed limits in force between two waits; what changed, or why nothing did."""
+    async def apply_limits(self, push: LimitsPush) -> Refused | str:
+        """Puts pushed limits in force; what changed, or why nothing did. The one way in, whoever pushes.
+
+        They hold at once for all that is judged or admitted; once this returns, for all that reaches the plant.
+        """
         if not self._lease.held:
             return Refused(f"mode: this process does not hold the lease of {self._line}")
-        return self._limits.apply_limits(push)
+        done = self._limits.apply_limits(push)
+        if isinstance(done, str):
+            for loop in self._loops.values():
+                await loop.sent()
+        return done
 
     def limits(self) -> tuple[LimitsStatus, ...]:
         """The limits in force, and whose they are."""

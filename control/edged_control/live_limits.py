@@ -131,7 +131,7 @@ class LiveLimits:
         self._put_in_force(known, (loop for loop in self._loops if before.get(loop.output) != known.get(loop.output)))
 
     def apply_limits(self, push: LimitsPush) -> Refused | str:
-        """Puts a push in force; what changed, or why nothing did. The one way in, whoever pushes.
+        """Puts a push in force between two waits; what changed, or why nothing did.
 
         The caller holds the lease of the line and has made sure that the push can be recorded.
         """

@@ -138,6 +138,10 @@ class Loop:
         self._frozen.adopt(noticed_move(settings, limits))
         self._proposer.adopt(limits)
 
+    async def sent(self) -> None:
+        """Returns when no command is on its way that was admitted before."""
+        await self._output.sent()
+
     def stand_down(self, reason: str) -> None:
         """Out of service: neither reads nor writes."""
         self._modes.stand_down(reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -62,6 +63,17 @@ class Output:
         self.credit_since = clock.monotonic()
         self.history: tuple[Applied, ...] = ()
         self.pending: Pending | None = None
+        self._sending = asyncio.Lock()
+
+    @property
+    def sending(self) -> bool:
+        """Whether a command is on its way to the plant."""
+        return self._sending.locked()
+
+    async def sent(self) -> None:
+        """Returns when no command is on its way that was admitted before."""
+        async with self._sending:
+            return
 
     def start(self) -> None:
         """Takes up what an earlier run, or another daemon, knew of the output."""
@@ -106,7 +118,8 @@ class Output:
         self.pending = Pending(command.value, self.expected, "the write was interrupted", decision)
         fault, tries = "", VERIFY_TRIES
         try:
-            await self._plant.write(command)
+            async with self._sending:
+                await self._plant.write(command)
         except WriteFailed as refusal:
             fault, tries = f"rejected: {refusal}", 1
         except (EdgedError, OSError) as doubt:

@@ -47,6 +47,7 @@ class RollbackWatch:
         self._latest = latest
         self._alarms = alarms
         self._clock = clock
+        self._told: dict[str, str] = {}
         self._read_until = 0
         self._next_checkpoint = clock.monotonic() + CHECKPOINT_SECONDS
 
@@ -60,7 +61,9 @@ class RollbackWatch:
         """One reading, one judgement."""
         now = self._clock.monotonic()
         self._read(now)
-        for loop, reason in self._guard.worse(now).items():
+        worse = self._guard.worse(now)
+        self._told = {loop: told for loop, told in self._told.items() if loop in worse}
+        for loop, reason in worse.items():
             await self._roll_back(loop, reason)
         if now >= self._next_checkpoint:
             self._next_checkpoint = now + CHECKPOINT_SECONDS
@@ -82,10 +85,12 @@ class RollbackWatch:
             self._guard.note_rate(rate, now)
 
     async def _roll_back(self, loop: str, reason: str) -> None:
+        """A refusal is recorded once; it is tried again, and recorded again when it is refused for something else."""
         order = Order(Action.ROLL_BACK, loop, None, reason, GUARD, Role.OPERATOR)
-        answer = await self._desk.act(order)
+        answer = await self._desk.act(order, self._told.get(loop, ""))
         done = answer.outcome is Outcome.ACCEPTED
         told = reason if done else f"{reason}; it could not be rolled back: {answer.reason}"
         self._alarms.raise_alarm(ROLLBACK_ALARM, loop, Priority.HIGH, told)
+        self._told[loop] = answer.reason
         if done:
             self._alarms.clear_alarm(ROLLBACK_ALARM, loop)

@@ -307,16 +307,21 @@ class SimulatedPlc:
         return truths[signal]
 
 
+def _die() -> None:
+    raise asyncio.CancelledError
+
+
 class Interruption:
-    """Cancels a daemon at the n-th time that it waits for something, before or after the effect."""
+    """Cancels a daemon at the n-th time that it waits for something, before or after the effect; or does other harm."""
 
     def __init__(self) -> None:
         self._left: int | None = None
         self._late = False
+        self._happens: Callable[[], object] = _die
 
-    def arm(self, waits: int, *, late: bool) -> None:
-        """The daemon dies at its `waits`-th wait from now; `late` lets the effect happen first."""
-        self._left, self._late = waits, late
+    def arm(self, waits: int, *, late: bool, happens: Callable[[], object] | None = None) -> None:
+        """The daemon dies at its `waits`-th wait from now, or that happens; `late` lets the effect happen first."""
+        self._left, self._late, self._happens = waits, late, happens or _die
 
     def disarm(self) -> None:
         """The daemon lives."""
@@ -335,7 +340,7 @@ class Interruption:
     def _end(self, *, late: bool) -> None:
         if self._left is not None and self._left <= 0 and late == self._late:
             self._left = None
-            raise asyncio.CancelledError
+            self._happens()
 
 
 class PlcClient:

@@ -97,7 +97,7 @@ commands: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     st.tuples(st.just("approve"), consents),
     st.tuples(st.just("push"), pushes),
     st.tuples(st.just("squeeze"), squeezes),
-    st.tuples(st.just("push while deciding"), pushes),
+    st.tuples(st.just("push at a wait"), st.tuples(pushes, st.integers(1, 12), st.booleans())),
     st.tuples(st.just("widen before a walk"), st.floats(-3.0, 3.0)),
     st.tuples(st.just("squeeze and resume"), squeezes),
     st.tuples(st.just("wall clock"), st.sampled_from([-86_400.0, 86_400.0])),
@@ -174,14 +174,19 @@ def _widen_before_a_walk(rig: Rig, way: float) -> None:
     rig.step()
 
 
-def _push_while_deciding(rig: Rig, drawn: tuple[float, float, float, float, bool]) -> None:
-    def push() -> None:
-        rig.road.on_record = None
-        _push(rig, drawn)
+def _push_at_a_wait(rig: Rig, drawn: tuple[tuple[float, float, float, float, bool], int, bool]) -> None:
+    """Not while a command is on its way: then the push waits, which only an event loop shows (test_live_limits)."""
+    push, waits, late = drawn
 
-    rig.road.on_record = push
-    rig.step()
-    rig.road.on_record = None
+    def happens() -> None:
+        if rig.control._loops[rig.loop.name]._output.sending:
+            rig.interruption.arm(1, late=late, happens=happens)
+        else:
+            _push(rig, push)
+
+    rig.interruption.arm(waits, late=late, happens=happens)
+    rig.step(2)
+    rig.interruption.disarm()
 
 
 def _heal(rig: Rig, _: None) -> None:
@@ -225,7 +230,7 @@ DOINGS: dict[str, Callable[[Rig, Any], object]] = {
     "squeeze": _squeeze,
     "squeeze and resume": _squeeze_and_resume,
     "widen before a walk": _widen_before_a_walk,
-    "push while deciding": _push_while_deciding,
+    "push at a wait": _push_at_a_wait,
     "wall clock": lambda rig, seconds: rig.clock.jump(seconds),
     "stop": lambda rig, seconds: rig.plc.advance(seconds),
     "slow commit": _commit_slowly,
