@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from edged.types import DecisionPhase, Quality, Value, WriteOutcome
-from edged_control.gate import Mode
-from tests.unit.control.rig import BELT_LIMITS, MakeRig, Rig, narrower
+from edged.types import Decision, DecisionPhase, Quality, Value, WriteOutcome
+from edged_control.gate import PROCESS_VALUE_AGE_PERIODS, Mode
+from tests.unit.control.rig import BELT_LIMITS, PERIOD_SECONDS, RATE_PER_SECOND, MakeRig, Rig, finish, narrower
 from tests.unit.control.simulated_plc import (
     BELT,
     THICKNESS,
@@ -210,3 +210,64 @@ def test_a_daemon_that_dies_at_any_wait_is_followed_by_one_that_starts_clean(
     running.step(60)
     assert running.mode() is Mode.AUTOMATIC
     assert running.plc.thickness == pytest.approx(4.0, abs=0.05)
+
+
+@pytest.mark.parametrize("fault", [None, *WriteFault])
+@pytest.mark.parametrize("commit_seconds", [0.005, 0.3, 0.9, 1.5, 30.0])
+def test_the_heart_beats_in_a_cycle_that_writes_only_once_the_write_is_verified(
+    running: Rig, commit_seconds: float, fault: WriteFault | None
+) -> None:
+    """Invariant 10, on disks of any speed; of 30 s a commit nothing is written at all: the wish is too old."""
+    running.plc.overrides[THICKNESS] = Override(4.4)
+    writing = beating = 0
+    for _ in range(20):
+        running.plc.write_faults.clear()
+        if fault is not None:
+            running.plc.write_faults.append(fault)
+        running.road.commit_seconds = commit_seconds
+        writes, beats, records = len(running.own_writes()), len(running.plc.beats), len(running.road.events)
+        running.step()
+        if len(running.own_writes()) == writes:
+            running.hand_over(Mode.AUTOMATIC)
+            continue
+        writing += 1
+        for beat in running.plc.beats[beats:]:
+            beating += 1
+            verified = [
+                time
+                for time, event in running.road.events[records:]
+                if isinstance(event, Decision) and event.outcome is WriteOutcome.VERIFIED
+            ]
+            assert verified
+            assert verified[-1] <= beat.time
+    assert (writing > 0) == (commit_seconds < PROCESS_VALUE_AGE_PERIODS * PERIOD_SECONDS)
+    if fault is None:
+        assert (beating > 0) == (commit_seconds < PERIOD_SECONDS)
+    elif fault is not WriteFault.TIMEOUT_APPLIED:
+        assert beating == 0
+
+
+def test_a_person_who_switches_modes_a_thousand_times_a_minute_gains_no_step(running: Rig) -> None:
+    """Mode chatter: no bump, no credit; what is written stays within the rate from where it was."""
+    running.plc.overrides[THICKNESS] = Override(4.4)
+    start, belt = running.clock.monotonic(), running.plc.belt
+    writes = len(running.own_writes())
+    modes = [Mode.MANUAL, Mode.AUTOMATIC]
+    for number in range(3000):
+        assert running.hand_over(modes[number % 2]) is None
+        running.clock.tick(0.02)
+        if number % 7 == 0:
+            finish(running.control.step(running.loop.name))
+    gone = running.clock.monotonic() - start
+    assert abs(running.plc.belt - belt) <= RATE_PER_SECOND * gone + 1e-4
+    last = belt
+    for value in running.own_writes()[writes:]:
+        assert abs(value - last) <= 2.0 * RATE_PER_SECOND + 1e-4
+        last = value
+    running.hand_over(Mode.AUTOMATIC)
+    held = running.plc.belt
+    running.step(3)
+    assert abs(running.plc.belt - held) <= RATE_PER_SECOND * 3.1, "coming back is no bump"
+    running.step(10)
+    assert running.mode() is Mode.AUTOMATIC
+    assert running.plc.belt > held

@@ -219,3 +219,39 @@ def test_a_rate_that_is_not_new_or_not_good_counts_once_at_most(watched: Watched
 def test_without_settings_there_is_no_guard(rig: Rig) -> None:
     assert rig.control.rollback is None
     assert isinstance(rig.clock, VirtualClock)
+
+
+def test_a_roll_back_that_is_refused_is_recorded_once_until_something_changes(watched: Watched) -> None:
+    watched.look(15)
+    watched.order(Action.SET_POINT, 4.2)
+    blocked = watched.rig.state_directory / "control-line_a.new"
+    blocked.mkdir()
+    watched.rate = 3.0
+    watched.look(30)
+    refused = (GUARD, "rollback", "4 mm", "refused")
+    assert watched.actions().count(refused) == 1
+    assert watched.rig.status.set_point == 4.2
+    assert "could not be rolled back: memory" in watched.rig.alarms.standing[ROLLBACK_ALARM, LOOP.name]
+    blocked.rmdir()
+    watched.look(1)
+    assert watched.rig.status.set_point == 4.0
+    assert watched.actions()[-1] == (GUARD, "rollback", "4 mm", "accepted")
+    assert watched.actions().count(refused) == 1
+
+
+def test_a_refusal_for_another_reason_is_another_record(watched: Watched) -> None:
+    watched.look(15)
+    watched.order(Action.SET_POINT, 4.2)
+    blocked = watched.rig.state_directory / "control-line_a.new"
+    blocked.mkdir()
+    watched.rate = 3.0
+    watched.look(12)
+    watched.rig.road.full = True
+    watched.look(3)
+    watched.rig.road.full = False
+    watched.look(1)
+    assert [action for action in watched.actions() if action[0] == GUARD] == [
+        (GUARD, "rollback", "4 mm", "refused"),
+        (GUARD, "rollback", "", "refused"),
+        (GUARD, "rollback", "4 mm", "refused"),
+    ]
