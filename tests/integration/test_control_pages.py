@@ -23,7 +23,9 @@ from edged.settings import HttpSettings, Secret
 from edged.signature import public_keys
 from edged.subcommand import FAILED, WRONG_INPUT
 from edged.supervise import start_task
+from edged.types import Limits
 from edged_control.approval import read_approval
+from edged_control.limits_push import read_push
 
 SIGNAL = "line_a/forming/belt_speed_setpoint"
 WAITING = {"who": "pid", "value": 158.5, "reason": "approval: ...", "since": 1}
@@ -267,6 +269,112 @@ def test_keys_are_never_overwritten(
     assert (tmp_path / "chris.key").read_bytes() == before
     assert main(["control", "keygen", "../chris"]) == WRONG_INPUT
     assert "File exists" in capsys.readouterr().err
+
+
+LIMITS_FILE = """\
+limits:
+  - {signal: forming/belt_speed_setpoint, unit: m/min, low: 50, high: 180, rate_per_minute: 20, approval_threshold: 50}
+"""
+
+
+async def test_limits_are_handed_over_as_listed_or_signed(
+    box: Box, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGED_OPERATOR_TOKEN", str(box.make("anna")))
+    main(["control", "keygen", "chris", "--out", str(box.folder)])
+    path, key = box.folder / "limits.yaml", ["--key", str(box.folder / "chris.key")]
+    path.write_text(LIMITS_FILE)
+    why = ["--reason", "new rollers"]
+    assert await asyncio.to_thread(box.edged, "limits", str(path), *why) == 0
+    assert await asyncio.to_thread(box.edged, "limits", str(path), *why, *key, "--hours", "4") == 0
+    capsys.readouterr()
+    assert main(["control", "sign-limits", str(path), "--line", "line_a", *key]) == 0
+    (box.folder / "signed").write_text(capsys.readouterr().out)
+    assert await asyncio.to_thread(box.edged, "limits", "--signed", str(box.folder / "signed"), *why) == 0
+    assert {(order.action, order.target, order.reason) for order in box.desk.orders} == {
+        (Action.LIMITS, "line_a", "new rollers")
+    }
+    keys, now = public_keys(box.folder / "chris.pub"), SystemClock().now()
+    plain, signed, elsewhere = (
+        read_push(str(order.value), "anna", "line_a", lambda: keys, now) for order in box.desk.orders
+    )
+    assert plain.limits == signed.limits == elsewhere.limits == (Limits(SIGNAL, 50, 180, 20 / 60, 50, "m/min"),)
+    assert [push.signer for push in (plain, signed, elsewhere)] == ["", "chris", "chris"]
+    assert plain.consent is None
+    assert signed.consent is not None
+    assert signed.consent.expires - signed.consent.issued == 4 * 3600 * 10**9
+
+
+async def test_what_the_daemon_refuses_is_told_by_file_and_line(
+    box: Box, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGED_OPERATOR_TOKEN", str(box.make("anna")))
+    path = box.folder / "limits.yaml"
+    path.write_text(LIMITS_FILE)
+    box.desk.answer = Answer(Outcome.REFUSED, f"limits: {SIGNAL}: high 180 instead of 170\nkey: must be signed")
+    assert await asyncio.to_thread(box.edged, "limits", str(path), "--reason", "new rollers") == FAILED
+    told = f"limits line_a: refused: {path}:2: limits: {SIGNAL}: high 180 instead of 170\nkey: must be signed\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("high: 180", "high: 40", "2: limits.0: low must be below high, got low 50.0 and high 40.0"),
+        ("high: 180", "high: .nan", "2: limits.0.high: expected a finite number, got nan"),
+        ("high: 180", "high: fast", "2: limits.0.high: expected a number, got 'fast'"),
+        ("rate_per_minute: 20", "rate_per_minute: -20", "2: limits.0.rate_per_minute: must be greater than 0, got -20"),
+        ("rate_per_minute: 20, ", "", "2: limits.0: name exactly one of rate_per_second"),
+        ("m/min", "m/mn", "2: limits.0.unit: unknown unit, got 'm/mn', did you mean 'm/min'?"),
+        ("forming/belt", "Forming/belt", "2: limits.0.signal: expected equipment/name"),
+        ("unit:", "units:", "2: limits.0.units: unknown key, did you mean 'unit'?"),
+        ("limits:", "limit:", "1: limit: unknown key, did you mean 'limits'?"),
+        (LIMITS_FILE, "limits: []", "expected `limits:` and a list of them, got none"),
+        (LIMITS_FILE, "", "expected"),
+    ],
+)
+async def test_a_file_of_limits_with_faults_goes_nowhere(
+    box: Box, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, old: str, new: str, told: str
+) -> None:
+    monkeypatch.setenv("EDGED_OPERATOR_TOKEN", str(box.make("anna")))
+    path = box.folder / "limits.yaml"
+    path.write_text(LIMITS_FILE.replace(old, new))
+    assert await asyncio.to_thread(box.edged, "limits", str(path), "--reason", "new rollers") == WRONG_INPUT
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert told in error
+    assert box.desk.orders == []
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        ([], WRONG_INPUT, "name either a FILE with limits, or --signed"),
+        (["limits.yaml", "--signed", "ok"], WRONG_INPUT, "name either a FILE with limits, or --signed"),
+        (["--signed", "gone"], FAILED, "--signed: "),
+        (["gone.yaml"], WRONG_INPUT, "gone.yaml"),
+        (["limits.yaml", "--key", "gone.key"], FAILED, "gone.key: No such file"),
+        (["many.yaml", "--key", "chris.key"], WRONG_INPUT, "sign them in parts"),
+    ],
+)
+async def test_pushes_that_cannot_be_made(
+    box: Box,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    status: int,
+    told: str,
+) -> None:
+    monkeypatch.chdir(box.folder)
+    monkeypatch.setenv("EDGED_OPERATOR_TOKEN", str(box.make("anna")))
+    main(["control", "keygen", "chris"])
+    (box.folder / "limits.yaml").write_text(LIMITS_FILE)
+    entry = LIMITS_FILE.splitlines()[1]
+    many = [entry.replace("setpoint", f"setpoint{number}") for number in range(60)]
+    (box.folder / "many.yaml").write_text("\n".join(["limits:", *many]))
+    assert await asyncio.to_thread(box.edged, "limits", *words, "--reason", "new rollers") == status
+    assert told in capsys.readouterr().err
+    assert box.desk.orders == []
 
 
 async def test_an_operators_token_opens_the_status_of_control(
