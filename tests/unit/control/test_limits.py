@@ -10,7 +10,7 @@ import pytest
 
 from edged.errors import ConfigError
 from edged.types import Limits, Signal
-from edged_control.limits import EffectiveLimits, effective_limits
+from edged_control.limits import EffectiveLimits, effective_limits, intersection, widened, within_range
 
 PATH = "line_a/forming/pressure"
 SIGNAL = Signal(PATH, "MPa", low=0.0, high=100.0, writable=True)
@@ -122,3 +122,57 @@ def test_a_ceiling_may_name_more_than_the_line_has() -> None:
 
 def test_a_signal_that_is_not_writable_gets_no_limits() -> None:
     assert effective_limits({PATH: replace(SIGNAL, writable=False)}, [LIMITS], [LIMITS]) == {}
+
+
+def test_nothing_that_is_tighter_or_equal_is_wider() -> None:
+    assert widened(LIMITS, LIMITS) == ()
+    tighter = replace(LIMITS, low=11.0, high=89.0, rate_per_second=0.2, approval_threshold=29.0)
+    assert widened(LIMITS, tighter) == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("low", 9.0, "low 9 instead of 10"),
+        ("high", 91.0, "high 91 instead of 90"),
+        ("rate_per_second", 0.3, "rate 0.3 per second instead of 0.25"),
+        ("approval_threshold", 31.0, "approval threshold 31 instead of 30"),
+    ],
+)
+def test_each_number_that_allows_more_is_told_also_beside_tighter_ones(field: str, value: float, told: str) -> None:
+    tighter = replace(LIMITS, low=20.0, high=80.0, rate_per_second=0.1, approval_threshold=10.0)
+    changes: dict[str, Any] = {field: value}
+    assert widened(LIMITS, replace(tighter, **changes)) == (told,)
+    assert widened(LIMITS, replace(LIMITS, **changes)) == (told,)
+
+
+def test_every_wider_number_is_told() -> None:
+    wider = replace(LIMITS, low=5.0, high=95.0, rate_per_second=1.0, approval_threshold=40.0)
+    assert len(widened(LIMITS, wider)) == 4
+
+
+def test_where_there_were_no_limits_any_are_wider() -> None:
+    assert widened(None, LIMITS) == ("had no limits before",)
+
+
+@pytest.mark.parametrize(
+    ("field", "wide", "narrow"),
+    [("low", 5.0, 30.0), ("high", 99.0, 60.0), ("rate_per_second", 9.0, 0.01), ("approval_threshold", 99.0, 1.0)],
+)
+def test_an_intersection_allows_what_both_allow(field: str, wide: float, narrow: float) -> None:
+    changes: list[dict[str, Any]] = [{field: narrow}, {field: wide}]
+    one, other = (replace(LIMITS, **change) for change in changes)
+    assert intersection(one, other) == intersection(other, one) == one
+
+
+def test_an_intersection_is_about_the_same_signal_and_may_leave_nothing() -> None:
+    one, other = replace(LIMITS, high=20.0), replace(LIMITS, low=30.0)
+    assert intersection(one, other) == replace(LIMITS, low=30.0, high=20.0)
+
+
+def test_what_lies_outside_the_range_is_taken_off_and_nothing_else() -> None:
+    signal = replace(SIGNAL, low=20.0, high=80.0)
+    assert within_range(signal, LIMITS) == replace(LIMITS, low=20.0, high=80.0)
+    assert within_range(SIGNAL, LIMITS) == LIMITS
+    assert within_range(replace(SIGNAL, low=None, high=80.0), LIMITS) == replace(LIMITS, high=80.0)
+    assert within_range(replace(SIGNAL, low=20.0, high=None), LIMITS) == replace(LIMITS, low=20.0)
