@@ -508,13 +508,13 @@ def test_a_signal_with_limits_is_no_heartbeat() -> None:
 def test_adopted_limits_hold_from_the_next_judgement_on_and_no_others_do() -> None:
     given = {BELT: LIMITS}
     gate = Gate(given, SEAL, [BEAT, "line_a/forming/other"])
-    narrow = replace(LIMITS, high=150.1)
+    narrow = replace(LIMITS, high=150.2)
     assert gate.judge(pid(150.4), VIEW, NOW) == Allowed(150.4)
     adopted = {BELT: narrow}
     gate.adopt(adopted)
     adopted.clear()
     given.clear()
-    assert gate.judge(pid(150.4), VIEW, NOW) == Clamped(150.1, "limits")
+    assert gate.judge(pid(150.4), VIEW, NOW) == Clamped(150.2, "limits")
     assert reason(gate.admit(pid(150.4), 150.4, VIEW, NOW, "d")[0]).startswith("limits: ")
     assert gate.beat(BEAT, observed(7), VIEW, NOW, "d")[1] is not None
     gate.adopt({BEAT: replace(LIMITS, signal=BEAT)})
