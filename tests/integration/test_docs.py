@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from edged.config import LineConfig, load
+from edged.config import LineConfig, load, read_limits
 from edged.registry import ConnectorKind, connector_kinds
 from edged.settings import LineSettings
 from edged_connectors.south.opcua_options import OpcUaOptions
@@ -47,7 +47,8 @@ DOTTED = re.compile(r"^[a-z_]+(\.[a-z_]+)+$")
 NAMED_TEST = re.compile(r"^[a-z_/]*test_[a-z_]+\.py::[A-Za-z_]+$")
 INLINE_SECTION = re.compile(r"^[a-z_]+: [{\[\w$].*$")
 FILE_SUFFIXES = (".yaml", ".py", ".md", ".proto", ".lock", ".service", ".onnx", ".csv")
-YAML_BLOCKS = blocks("yaml")
+LIMITS_BLOCKS = [block for block in blocks("yaml") if set(yaml.safe_load(block.text)) == {"limits"}]
+YAML_BLOCKS = [block for block in blocks("yaml") if block not in LIMITS_BLOCKS]
 
 
 def kinds() -> Mapping[str, ConnectorKind]:
@@ -74,6 +75,13 @@ def whole(text: str) -> str:
 @pytest.mark.parametrize("block", YAML_BLOCKS, ids=[block.name for block in YAML_BLOCKS])
 def test_every_configuration_loads(block: Block, tmp_path: Path) -> None:
     assert load_text(whole(block.text), tmp_path).signals
+
+
+@pytest.mark.parametrize("block", LIMITS_BLOCKS, ids=[block.name for block in LIMITS_BLOCKS])
+def test_every_list_of_limits_loads(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "limits.yaml"
+    file.write_text(block.text, encoding="utf-8")
+    assert read_limits(file)
 
 
 def test_the_tag_list_loads(tmp_path: Path) -> None:
