@@ -27,8 +27,7 @@ class InlineSolver:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self._workbench = _workbench(setup.model_dump_json())
-        self.restart()
+        self._workbench: Workbench | None = None
         self.questions: list[Question] = []
         self.spoil: Callable[[Answer], Answer] | None = None
 
@@ -37,17 +36,19 @@ class InlineSolver:
 
     async def ask(self, question: Question) -> Answer:
         self.questions.append(question)
+        if self._workbench is None:
+            self._workbench = _workbench(self.setup.model_dump_json())
+            self._workbench._mpc.reset()
         answer = self._workbench.answer(question)
         return answer if self.spoil is None else self.spoil(answer)
 
     def limit(self, limits: Sequence[InputRange]) -> None:
         self.setup = self.setup.model_copy(update={"limits": tuple(limits)})
-        self._workbench = _workbench(self.setup.model_dump_json())
         self.restart()
 
     def restart(self) -> None:
         """A new process knows nothing of the old one."""
-        self._workbench._mpc.reset()
+        self._workbench = None
 
 
 @lru_cache(maxsize=64)

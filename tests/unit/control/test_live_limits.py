@@ -474,6 +474,7 @@ def test_a_configuration_that_leaves_nothing_keeps_the_loop_out_of_service(
     assert rig.mode() is Mode.AUTOMATIC
 
 
+@pytest.mark.timeout(240)
 def test_ten_thousand_pushes_leave_one_file_and_the_last_one_in_force(rig: Rig, tmp_path: Path) -> None:
     sizes = set()
     rig.plc.product *= 1.1
