@@ -107,6 +107,29 @@ async def test_a_killed_process_is_known_at_once_and_another_takes_its_place() -
         assert (await process.ask(question(2))).fault == ""
 
 
+async def test_other_limits_are_those_of_the_next_process() -> None:
+    async with solver() as process:
+        first = await ready(process)
+        assert (await process.ask(question(1))).inputs[0] > 151.0
+        process.limit((InputRange(low=50.0, high=150.5, rate_per_second=1 / 3),))
+        await until(lambda: process.pid not in (None, first))
+        assert (await process.ask(question(2))).inputs == pytest.approx((150.5,))
+        process.limit((InputRange(low=50.0, high=200.0, rate_per_second=0.01),))
+        process.limit((InputRange(low=50.0, high=200.0, rate_per_second=0.005),))
+        second = process.pid
+        await until(lambda: process.pid not in (None, second))
+        assert (await process.ask(question(3))).inputs == pytest.approx((150.3,))
+
+
+async def test_limits_that_change_while_it_starts_count_from_its_first_answer_on() -> None:
+    async with solver() as process:
+        await asyncio.sleep(0.05)
+        assert process.pid is None
+        process.limit((InputRange(low=50.0, high=150.5, rate_per_second=1 / 3),))
+        await ready(process)
+        assert (await process.ask(question(1))).inputs == pytest.approx((150.5,))
+
+
 async def test_a_stopped_process_costs_one_deadline_and_is_replaced() -> None:
     async with solver(setup=SETUP.model_copy(update={"period_seconds": 1.0})) as process:
         first = await ready(process)

@@ -10,13 +10,27 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edged.clock import VirtualClock
 from edged.ports import Answer, Outcome
 from edged.signature import sign
-from edged.types import Limits, OperatorAction, Refused, Waits
+from edged.types import Limits, OperatorAction, Refused, Signal, Waits
 from edged_control.approval import PURPOSE as APPROVAL
+from edged_control.consent import Consent
 from edged_control.gate import Applied, Mode
+from edged_control.limits_file import LimitsFile
+from edged_control.limits_push import unsigned_limits
+from edged_control.live_limits import LimitsPush, LiveLimits
 from tests.unit.control.inline_solver import mpc_rig
-from tests.unit.control.rig import BELT_LIMITS, RATE_PER_SECOND, MakeRig, Rig, finish, narrower, with_loop
+from tests.unit.control.rig import (
+    BELT_LIMITS,
+    RATE_PER_SECOND,
+    MakeRig,
+    Rig,
+    finish,
+    listed_limits,
+    narrower,
+    with_loop,
+)
 from tests.unit.control.simulated_plc import BELT, LINE, THICKNESS, Override
 
 CEILING = Limits(BELT, 30.0, 200.0, 1.0, 80.0, "m/min")
@@ -511,3 +525,65 @@ def test_older_writes_bind_by_each_rate_for_as_long_as_it_was_in_force(rig: Rig)
     ((value, time),) = output.history
     assert value == 150.0
     assert 0.5 * (now - time) == pytest.approx(0.1 * 20.0), "wider: what was allowed until now"
+
+
+def live(folder: Path, signal: Signal, configured: Limits, config_hash: str = "one") -> LiveLimits:
+    clock = VirtualClock()
+    return LiveLimits(
+        line=LINE,
+        config_hash=config_hash,
+        signals={BELT: signal},
+        ceiling=(replace(configured, low=0.0),),
+        configured=(configured,),
+        unfit=lambda _: {},
+        file=LimitsFile(folder / FILE, clock),
+        clock=clock,
+    )
+
+
+def test_a_unit_that_changed_makes_what_was_pushed_unusable(tmp_path: Path) -> None:
+    """Numbers of another unit are no limits: neither taken as they are nor given up for wider ones."""
+    signal = Signal(BELT, "m/min", low=0.0, high=200.0, writable=True)
+    assert isinstance(live(tmp_path, signal, BELT_LIMITS).apply_limits(LimitsPush((BELT_LIMITS,), "anna")), str)
+    other = live(tmp_path, replace(signal, unit="mm/s"), replace(BELT_LIMITS, unit="mm/s"), "two")
+    assert other.effective == {}
+    assert "the unit must be 'mm/s' like the signal's, got 'm/min'; they were pushed by anna" in other.fault(BELT)
+    tight = LimitsPush((replace(BELT_LIMITS, unit="mm/s", high=100.0),), "anna")
+    assert isinstance(other.apply_limits(tight), Refused)
+    signed = tight._replace(consent=Consent(identity="0" * 32, line=LINE, issued=1, expires=2), signer="chris")
+    assert isinstance(other.apply_limits(signed), str)
+    assert other.fault(BELT) == ""
+
+
+def test_a_signal_without_limits_gets_its_first_ones_only_signed(tmp_path: Path) -> None:
+    signal = Signal(BELT, "m/min", low=0.0, high=200.0, writable=True)
+    clock = VirtualClock()
+    made = LiveLimits(
+        line=LINE,
+        config_hash="one",
+        signals={BELT: signal, THICKNESS: Signal(THICKNESS, "mm")},
+        ceiling=(BELT_LIMITS, Limits(THICKNESS, 0.0, 9.0, 1.0, 1.0, "mm")),
+        configured=(),
+        unfit=lambda _: {},
+        file=LimitsFile(tmp_path / FILE, clock),
+        clock=clock,
+    )
+    push = LimitsPush((BELT_LIMITS,), "anna")
+    refused = made.apply_limits(push)
+    assert isinstance(refused, Refused)
+    assert refused.reason.startswith(f"limits: {BELT}: had no limits before\nkey: ")
+    consent = Consent(identity="0" * 32, line=LINE, issued=1, expires=2)
+    assert made.apply_limits(push._replace(consent=consent, signer="chris")) == (
+        f"{BELT}: none -> 50..200 m/min, 0.3333333333 per s, approval 50"
+    )
+    thickness = Limits(THICKNESS, 1.0, 9.0, 1.0, 1.0, "mm")
+    assert made.apply_limits(LimitsPush((thickness,), "anna")) == Refused(
+        f"limits: {THICKNESS}: it is not writable, so limits have no use"
+    )
+    again = live(tmp_path, signal, BELT_LIMITS)
+    assert [status.origin for status in again.status()] == ["pushed by anna, signed by chris"]
+
+
+def test_a_list_that_names_a_signal_twice_is_refused(rig: Rig) -> None:
+    entry = listed_limits(pushed(high=170.0))
+    refused(rig, rig.push_text(unsigned_limits((entry, entry))), f"limits: {BELT}: named twice")
