@@ -1,4 +1,4 @@
-"""The whole line while its limits change and while the daemon is stopped, judged by the plant's own journal (CARD5)."""
+"""The whole line while its limits change and while the daemon is stopped, judged by the plant's own journal (CARD4)."""
 
 from __future__ import annotations
 

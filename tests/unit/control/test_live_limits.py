@@ -1,4 +1,4 @@
-"""Limits are pushed while control runs: tighter ones hold at once, wider ones only signed and in MAN (CARD5, CARD6)."""
+"""Limits are pushed while control runs: tighter ones hold at once, wider ones only signed and in MAN (CARD4, CARD6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A push in the middle of things: at every wait, at the death of the daemon, while a command is on its way (CARD5)."""
+"""A push in the middle of things: at every wait, at the death of the daemon, while a command is on its way (CARD4)."""
 
 from __future__ import annotations
 
