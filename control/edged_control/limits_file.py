@@ -18,7 +18,7 @@ from edged_control.consent import SpentList
 class KeptLimits(Section):
     """The pushed limits of one signal, and who pushed them when (ns UTC).
 
-    `signed_for` is the hash of the configuration for which an engineer has signed them, or wider ones; empty for none.
+    `config_hash` is that of the configuration under which they were accepted: signed, or within what was in force.
     `widest_threshold` is the widest approval threshold that was in force since limits are pushed.
     """
 
@@ -29,7 +29,7 @@ class KeptLimits(Section):
     rate_per_second: Positive
     approval_threshold: Positive
     widest_threshold: Positive
-    signed_for: str
+    config_hash: str
     identity: str
     signer: str
     time: int

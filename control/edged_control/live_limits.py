@@ -166,7 +166,7 @@ class LiveLimits:
         return tuple(map(self._one_status, sorted({**self._configured, **self._active, **self._faults})))
 
     def _take(self, signal: str) -> None:
-        """What of a signal's limits holds: those pushed, within those configured unless they were signed for these."""
+        """What of a signal's limits holds: those pushed, within those configured unless they were accepted under these."""
         configured, kept = self._configured.get(signal), self._pushed.signals.get(signal)
         if kept is None:
             assert configured is not None
@@ -178,10 +178,11 @@ class LiveLimits:
             else:
                 self._active[signal] = configured
             return
-        if configured is None and kept.signed_for != self._config_hash:
+        is_other = kept.config_hash != self._config_hash
+        if configured is None and is_other:
             return
         limits = kept.limits()
-        if configured is not None and kept.signed_for != self._config_hash and configured.unit == kept.unit:
+        if configured is not None and is_other and configured.unit == kept.unit:
             limits = intersection(configured, limits)
         try:
             effective_limits(self._signals, self._ceiling, [limits])
@@ -227,9 +228,7 @@ class LiveLimits:
         self._pushed = pushed
 
     def _kept(self, push: LimitsPush, limits: Limits) -> KeptLimits:
-        """Tighter ones than what was signed need no signature of their own."""
         before, active = self._pushed.signals.get(limits.signal), self._active.get(limits.signal)
-        signed_before = "" if before is None else before.signed_for
         thresholds = [limits.approval_threshold]
         thresholds += [] if before is None else [before.widest_threshold]
         thresholds += [] if active is None else [active.approval_threshold]
@@ -241,7 +240,7 @@ class LiveLimits:
             rate_per_second=limits.rate_per_second,
             approval_threshold=limits.approval_threshold,
             widest_threshold=max(thresholds),
-            signed_for=signed_before if push.consent is None else self._config_hash,
+            config_hash=self._config_hash,
             identity=push.identity,
             signer=push.signer,
             time=self._clock.now(),
