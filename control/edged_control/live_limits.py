@@ -166,7 +166,7 @@ class LiveLimits:
         return tuple(map(self._one_status, sorted({**self._configured, **self._active, **self._faults})))
 
     def _take(self, signal: str) -> None:
-        """What of a signal's limits holds: those pushed, within those configured unless they were accepted under these."""
+        """What holds of a signal: what was pushed, within what is configured unless it was accepted under just that."""
         configured, kept = self._configured.get(signal), self._pushed.signals.get(signal)
         if kept is None:
             assert configured is not None
