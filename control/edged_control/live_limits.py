@@ -119,11 +119,16 @@ class LiveLimits:
         return self._faults.get(signal, "")
 
     def load(self) -> None:
-        """Reads the file: what another process, or an earlier run, was pushed. What can't be told is a fault."""
+        """Reads the file: what another process, or an earlier run, was pushed. What can't be told is a fault.
+
+        For a loop that moves its output by itself nothing gets wider by that, whatever became of the file.
+        """
+        moving = {loop.output for loop in self._loops if not loop.rests}
+        held = {signal: limits for signal, limits in self._active.items() if signal in moving}
         self._pushed = self._file.load()
         self._active, self._faults = {}, {}
         for signal in {**self._configured, **self._pushed.signals}:
-            self._take(signal)
+            self._take(signal, held.get(signal))
         before, effective = self.effective, self._effective(self._active.values())
         for signal, fault in self._unfit(effective).items():
             self._faults.setdefault(signal, fault)
@@ -165,31 +170,38 @@ class LiveLimits:
         """One line per signal that has limits or should have."""
         return tuple(map(self._one_status, sorted({**self._configured, **self._active, **self._faults})))
 
-    def _take(self, signal: str) -> None:
-        """What holds of a signal: what was pushed, within what is configured unless it was accepted under just that."""
-        configured, kept = self._configured.get(signal), self._pushed.signals.get(signal)
-        if kept is None:
-            assert configured is not None
-            if self._pushed.lost:
-                self._faults[signal] = (
-                    f"limits: {self._file.path} is damaged, so nobody knows which limits were in force: an engineer "
-                    "pushes them signed, or the file is removed and the configured ones hold"
-                )
-            else:
-                self._active[signal] = configured
+    def _take(self, signal: str, held: Limits | None) -> None:
+        """What holds of a signal, never more than what is `held`; or the fault for which nothing is known to hold."""
+        kept = self._pushed.signals.get(signal)
+        if kept is None and self._pushed.lost:
+            self._faults[signal] = (
+                f"limits: {self._file.path} is damaged, so nobody knows which limits were in force: an engineer pushes "
+                "them signed, or the file is removed and the configured ones hold"
+            )
             return
-        is_other = kept.config_hash != self._config_hash
-        if configured is None and is_other:
+        limits = self._meant(signal)
+        if limits is None:
             return
-        limits = kept.limits()
-        if configured is not None and is_other and configured.unit == kept.unit:
-            limits = intersection(configured, limits)
+        if held is not None and held.unit == limits.unit:
+            limits = intersection(held, limits)
         try:
             effective_limits(self._signals, self._ceiling, [limits])
         except ConfigError as fault:
-            self._faults[signal] = f"{fault.faults[0]}; they were pushed by {kept.identity}: push others"
+            whose = CONFIGURED if kept is None else f"pushed by {kept.identity}"
+            self._faults[signal] = f"{fault.faults[0]} ({whose}): push others"
             return
         self._active[signal] = limits
+
+    def _meant(self, signal: str) -> Limits | None:
+        """What was pushed, within what is configured unless it was accepted under just that; None for neither."""
+        configured, kept = self._configured.get(signal), self._pushed.signals.get(signal)
+        if kept is None:
+            return configured
+        if kept.config_hash == self._config_hash:
+            return kept.limits()
+        if configured is None or configured.unit != kept.unit:
+            return None if configured is None else kept.limits()
+        return intersection(configured, kept.limits())
 
     def _effective(self, active: Iterable[Limits]) -> dict[str, EffectiveLimits]:
         return effective_limits(self._signals, self._ceiling, list(active))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from edged.types import Limits, OperatorAction, Refused, Signal, Waits
 from edged_control.approval import PURPOSE as APPROVAL
 from edged_control.consent import Consent
 from edged_control.gate import Applied, Mode
+from edged_control.limits import EffectiveLimits
 from edged_control.limits_file import LimitsFile
 from edged_control.limits_push import unsigned_limits
 from edged_control.live_limits import LimitsPush, LiveLimits
@@ -547,7 +548,7 @@ def test_a_unit_that_changed_makes_what_was_pushed_unusable(tmp_path: Path) -> N
     assert isinstance(live(tmp_path, signal, BELT_LIMITS).apply_limits(LimitsPush((BELT_LIMITS,), "anna")), str)
     other = live(tmp_path, replace(signal, unit="mm/s"), replace(BELT_LIMITS, unit="mm/s"), "two")
     assert other.effective == {}
-    assert "the unit must be 'mm/s' like the signal's, got 'm/min'; they were pushed by anna" in other.fault(BELT)
+    assert "the unit must be 'mm/s' like the signal's, got 'm/min' (pushed by anna): push others" in other.fault(BELT)
     tight = LimitsPush((replace(BELT_LIMITS, unit="mm/s", high=100.0),), "anna")
     assert isinstance(other.apply_limits(tight), Refused)
     signed = tight._replace(consent=Consent(identity="0" * 32, line=LINE, issued=1, expires=2), signer="chris")
@@ -587,3 +588,35 @@ def test_a_signal_without_limits_gets_its_first_ones_only_signed(tmp_path: Path)
 def test_a_list_that_names_a_signal_twice_is_refused(rig: Rig) -> None:
     entry = listed_limits(pushed(high=170.0))
     refused(rig, rig.push_text(unsigned_limits((entry, entry))), f"limits: {BELT}: named twice")
+
+
+@dataclass
+class Moving:
+    """A loop of the belt, as far as limits are concerned."""
+
+    rests: bool
+    name: str = "thickness"
+    output: str = BELT
+    mode: Mode = Mode.AUTOMATIC
+    adopted: list[float] = field(default_factory=list)
+
+    def adopt(self, limits: EffectiveLimits, strays_beyond: float) -> None:
+        del strays_beyond
+        self.adopted.append(limits.high)
+
+
+@pytest.mark.parametrize(("rests", "high"), [(True, 200.0), (False, 170.0)])
+def test_a_file_that_is_read_again_widens_nothing_for_a_loop_that_moves(
+    tmp_path: Path, *, rests: bool, high: float
+) -> None:
+    """Another loop of the line comes up while this one is in AUTO, and somebody has removed the file."""
+    made = live(tmp_path, Signal(BELT, "m/min", low=0.0, high=200.0, writable=True), BELT_LIMITS)
+    loop = Moving(rests)
+    gates: list[float] = []
+    made.serve(lambda limits: gates.append(limits[BELT].high), [loop])
+    assert isinstance(made.apply_limits(LimitsPush((replace(BELT_LIMITS, high=170.0),), "anna")), str)
+    (tmp_path / FILE).unlink()
+    made.load()
+    assert (gates[-1], loop.adopted[-1], made.effective[BELT].high) == (high, high, high)
+    told = made.apply_limits(LimitsPush((replace(BELT_LIMITS, high=180.0),), "anna"))
+    assert isinstance(told, Refused) == (not rests)
