@@ -30,7 +30,13 @@ from edged_control.limits_push import read_push
 SIGNAL = "line_a/forming/belt_speed_setpoint"
 WAITING = {"who": "pid", "value": 158.5, "reason": "approval: ...", "since": 1}
 LOOP = {"name": "thickness", "actual_mode": "AUTO", "signal": SIGNAL, "unit": "m/min", "waiting": WAITING}
-STATUS = {"line": "line_a", "loops": [LOOP, {**LOOP, "name": "width", "waiting": None}], "alarms": []}
+LIMITS = {"signal": SIGNAL, "low": 50.0, "high": 170.0, "origin": "pushed by anna"}
+STATUS = {
+    "line": "line_a",
+    "limits": [LIMITS],
+    "loops": [LOOP, {**LOOP, "name": "width", "waiting": None}],
+    "alarms": [],
+}
 ACCEPTED = Answer(Outcome.ACCEPTED)
 
 
@@ -382,7 +388,9 @@ async def test_an_operators_token_opens_the_status_of_control(
 ) -> None:
     monkeypatch.setenv("EDGED_OPERATOR_TOKEN", str(box.make("anna")))
     assert await asyncio.to_thread(box.edged, "status") == 0
-    assert "thickness  AUTO" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "thickness  AUTO" in told
+    assert f"{SIGNAL}  50   170   pushed by anna" in told
     box.operators.remove("anna")
     assert await asyncio.to_thread(box.edged, "status") == FAILED
     assert "no operator is named" in capsys.readouterr().err

@@ -528,14 +528,14 @@ def test_older_writes_bind_by_each_rate_for_as_long_as_it_was_in_force(rig: Rig)
     assert 0.5 * (now - time) == pytest.approx(0.1 * 20.0), "wider: what was allowed until now"
 
 
-def live(folder: Path, signal: Signal, configured: Limits, config_hash: str = "one") -> LiveLimits:
+def live(folder: Path, signal: Signal, configured: Limits | None, config_hash: str = "one") -> LiveLimits:
     clock = VirtualClock()
     return LiveLimits(
         line=LINE,
         config_hash=config_hash,
-        signals={BELT: signal},
-        ceiling=(replace(configured, low=0.0),),
-        configured=(configured,),
+        signals={BELT: signal, THICKNESS: Signal(THICKNESS, "mm")},
+        ceiling=(replace(BELT_LIMITS, low=0.0, unit=signal.unit), Limits(THICKNESS, 0.0, 9.0, 1.0, 1.0, "mm")),
+        configured=() if configured is None else (configured,),
         unfit=lambda _: {},
         file=LimitsFile(folder / FILE, clock),
         clock=clock,
@@ -558,17 +558,7 @@ def test_a_unit_that_changed_makes_what_was_pushed_unusable(tmp_path: Path) -> N
 
 def test_a_signal_without_limits_gets_its_first_ones_only_signed(tmp_path: Path) -> None:
     signal = Signal(BELT, "m/min", low=0.0, high=200.0, writable=True)
-    clock = VirtualClock()
-    made = LiveLimits(
-        line=LINE,
-        config_hash="one",
-        signals={BELT: signal, THICKNESS: Signal(THICKNESS, "mm")},
-        ceiling=(BELT_LIMITS, Limits(THICKNESS, 0.0, 9.0, 1.0, 1.0, "mm")),
-        configured=(),
-        unfit=lambda _: {},
-        file=LimitsFile(tmp_path / FILE, clock),
-        clock=clock,
-    )
+    made = live(tmp_path, signal, None)
     push = LimitsPush((BELT_LIMITS,), "anna")
     refused = made.apply_limits(push)
     assert isinstance(refused, Refused)
@@ -583,6 +573,8 @@ def test_a_signal_without_limits_gets_its_first_ones_only_signed(tmp_path: Path)
     )
     again = live(tmp_path, signal, BELT_LIMITS)
     assert [status.origin for status in again.status()] == ["pushed by anna, signed by chris"]
+    assert live(tmp_path, signal, None).effective.keys() == {BELT}
+    assert live(tmp_path, signal, None, "two").status() == (), "another configuration that gives none"
 
 
 def test_a_list_that_names_a_signal_twice_is_refused(rig: Rig) -> None:
