@@ -267,7 +267,7 @@ class Loop:
             await self._settle(seen)
             fault = self._fault(seen) or self._set_point.fault
             self._modes.count(fault)
-            if fault and not self._frozen.frozen:
+            if self._set_point.fault or (fault and not self._frozen.frozen):
                 self._proposer.drop()  # where the gauge stands still a person may go on: in MAN his eyes count
             await self._end_waiting()
             wanted = await self._proposer.propose(self._modes.actual, self._set_point.value, seen)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from edged.settings import Condition, LineStateSettings
-from edged.types import Quality
+from edged.types import Quality, Refused
 from edged_control.gate import Mode
 from edged_control.scan import LineState
 from tests.unit.control.rig import GRADES, LINE_STATE, MakeRig, Rig, with_loop
-from tests.unit.control.simulated_plc import CHANGEOVER, GRADE, RUNNING, Override
+from tests.unit.control.simulated_plc import CHANGEOVER, GRADE, RUNNING, THICKNESS, Override
 
 CLEAR, TINTED = GRADES
 SET_POINTS = {CLEAR: 4.0, TINTED: 4.2}
@@ -133,3 +133,20 @@ def test_what_was_entered_before_the_line_told_a_grade_is_kept_for_the_first(mak
     rig.plc.overrides.clear()
     rig.step(3)
     assert (rig.status.grade, rig.status.set_point) == (CLEAR, ENTERED)
+
+
+def test_a_walk_ends_at_an_unknown_grade_also_where_the_gauge_stands_still(make_rig: MakeRig) -> None:
+    """Found by the search of a million commands: a person may walk on a dead gauge, but not for a grade unknown."""
+    rig = make_rig(loop=with_loop(frozen_seconds=20.0, grades=SET_POINTS), line_state=LINE_STATE)
+    rig.step(5)
+    rig.plc.overrides[THICKNESS] = Override(3.5)
+    rig.step(40)
+    rig.take_over()
+    assert not isinstance(rig.wish(rig.plc.belt + 8.0, seconds=600.0), Refused)
+    writes = len(rig.own_writes())
+    rig.step(5)
+    assert len(rig.own_writes()) > writes, "the gauge is dead, the walk is not"
+    rig.plc.grade = "unheard-of"
+    writes = len(rig.own_writes())
+    rig.step(10)
+    assert len(rig.own_writes()) == writes
