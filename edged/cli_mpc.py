@@ -16,7 +16,9 @@ example:
 
 The recording is CSV: the first column is time (seconds or ISO 8601, evenly spaced), every other one a signal with its
 unit, such as line_a/forming/thickness [mm]. Move the inputs in steps, apart from each other, also in its last third:
-that part judges the model. exit status: 0 good, 1 no model (the report says why), 2 a file that cannot be used
+that part judges the model. A stretch of normal operation will do where set-points were moved in it: inputs that a
+controller moves are noticed and allowed for, or refused when they show nothing of their own.
+exit status: 0 good, 1 no model (the report says why), 2 a file that cannot be used
 """
 
 
@@ -28,6 +30,13 @@ def add_mpc(commands: Commands) -> None:
     identify.add_argument("data", type=Path, metavar="DATA.csv", help="the recording")
     identify.add_argument("--input", action="append", required=True, metavar="SIGNAL", help="what was moved; repeat it")
     identify.add_argument("--output", action="append", required=True, metavar="SIGNAL", help="what followed; repeat it")
+    identify.add_argument(
+        "--structure",
+        choices=("auto", "fopdt", "sopdt", "state-space"),
+        default="auto",
+        help="dead time with one lag or two for each path, or one state space for processes that swing or first answer"
+        " the wrong way (default: %(default)s, the simplest that explains it)",
+    )
     identify.add_argument("--artefact", type=Path, required=True, metavar="FILE", help="where the model is written")
     init = add_command(below, "init", "print the configuration of a controller for a model", EXAMPLE, _init)
     init.add_argument("model", type=Path, metavar="FILE", help="the artefact")
@@ -37,8 +46,10 @@ def add_mpc(commands: Commands) -> None:
 def _identify(options: argparse.Namespace) -> int:
     _need_numpy()
     from edged_control.mpc_ops import identify_file
+    from edged_control.structures import Structure
 
-    found = identify_file(options.data, options.input, options.output, options.artefact)
+    structure = Structure(options.structure)
+    found = identify_file(options.data, options.input, options.output, options.artefact, structure)
     print(found.text)
     return 0 if found.path is not None else FAILED
 

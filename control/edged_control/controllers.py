@@ -94,6 +94,9 @@ def misfits(
     if not artefact.period_seconds <= loop.period_seconds <= max(longest, artefact.period_seconds):
         span = f"{artefact.period_seconds:.3g}..{max(longest, artefact.period_seconds):.3g} s"
         faults.append((("period_seconds",), f"must be within {span} for this model, got {loop.period_seconds:g}"))
+    elif model.dynamics is not None and not model.dynamics.fits(loop.period_seconds):
+        own = f"{model.dynamics.period_seconds:g} s"
+        faults.append((("period_seconds",), f"must be a multiple of the model's {own}, got {loop.period_seconds:g}"))
     return faults
 
 

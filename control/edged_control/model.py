@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from edged.errors import EdgedError
+from edged_control.dynamics import Dynamics, dynamics_faults, parsed
 
-ARTEFACT_FORMAT = "edged-process-model-1"
+ARTEFACT_FORMAT, STATE_SPACE_FORMAT = "edged-process-model-1", "edged-process-model-2"
+"""The second one has `dynamics` beside the channels; whoever knows the first alone refuses it."""
 SETTLING_LAGS = 4.0
 """After so many time constants beyond the dead time a lag counts as settled (98 %)."""
 
@@ -49,16 +51,22 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class ProcessModel:
-    """`channels[i][j]` leads from input j to output i."""
+    """`channels[i][j]` leads from input j to output i.
+
+    With `dynamics`, those are what is simulated, and the channels sum them up for the tuning rules: the same gains, and
+    dead time and lag of about the same speed.
+    """
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     channels: tuple[tuple[Channel, ...], ...]
+    dynamics: Dynamics | None = None
 
     @property
     def settling_seconds(self) -> float:
         """When the slowest channel has settled."""
-        return max(channel.settling_seconds for row in self.channels for channel in row if channel.gain)
+        settled = max(channel.settling_seconds for row in self.channels for channel in row if channel.gain)
+        return settled if self.dynamics is None else max(settled, self.dynamics.settling_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,8 @@ def faults_of(model: ProcessModel) -> list[str]:
             faults += [f"channel {i},{j}: {fault}" for fault in _channel_faults(channel)]
         if not any(channel.gain for channel in row):
             faults.append(f"output {i}: no input moves it")
+    if model.dynamics is not None and not faults:
+        faults = dynamics_faults(model.dynamics, [[channel.gain for channel in row] for row in model.channels])
     return faults
 
 
@@ -175,7 +185,11 @@ def _named(ports: Collection[Port]) -> str:
 
 
 def _plain(artefact: Artefact) -> dict[str, Any]:
-    return {"format": ARTEFACT_FORMAT, **asdict(artefact)}
+    content = asdict(artefact)
+    if artefact.model.dynamics is not None:
+        return {"format": STATE_SPACE_FORMAT, **content}
+    del content["model"]["dynamics"]
+    return {"format": ARTEFACT_FORMAT, **content}
 
 
 def _canonical(artefact: Artefact) -> str:
@@ -183,14 +197,16 @@ def _canonical(artefact: Artefact) -> str:
 
 
 def _parse(content: Any) -> tuple[Artefact, str]:
-    if content["format"] != ARTEFACT_FORMAT:
-        raise ValueError(f"the format must be {ARTEFACT_FORMAT}, got {content['format']}")
+    if content["format"] not in (ARTEFACT_FORMAT, STATE_SPACE_FORMAT):
+        raise ValueError(f"the format must be {ARTEFACT_FORMAT} or {STATE_SPACE_FORMAT}, got {content['format']}")
     model = content["model"]
+    dynamics = parsed(model["dynamics"]) if content["format"] == STATE_SPACE_FORMAT else None
     artefact = Artefact(
         model=ProcessModel(
             inputs=tuple(Port(**port) for port in model["inputs"]),
             outputs=tuple(Port(**port) for port in model["outputs"]),
             channels=tuple(tuple(_channel(channel) for channel in row) for row in model["channels"]),
+            dynamics=dynamics,
         ),
         period_seconds=float(content["period_seconds"]),
         fit_percent=tuple(map(float, content["fit_percent"])),

@@ -10,6 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edged_control.least_squares import minimised, slopes
+from edged_control.long_arx import UNFILTERED, filtered
 from edged_control.model import Channel
 from edged_control.state_space import Array
 
@@ -18,10 +20,6 @@ Spectrum: TypeAlias = NDArray[np.complex128]
 DEAD_TIMES, LAGS = 13, 9
 """Points of the coarse grid."""
 SWEEPS = 2
-ITERATIONS = 40
-FIRST_DAMPING, DAMPING_FACTOR, GREATEST_DAMPING = 1e-2, 4.0, 1e8
-DIFFERENCE = 1e-3
-CONVERGED = 1e-9
 LEAST_DIFFERENT = 1.001
 """Lags closer to each other than this factor count as equal."""
 
@@ -37,7 +35,11 @@ class Solution:
 
 
 class OutputError:
-    """One output with the inputs that may move it. Times in seconds."""
+    """One output with the inputs that may move it. Times in seconds.
+
+    `whitening` is the filter through which the fit sees both sides: with one that makes the residual white, gains stay
+    true where a controller moves the inputs by what the output shows (prediction error method; Ljung 1999, 13.4).
+    """
 
     def __init__(
         self,
@@ -47,8 +49,10 @@ class OutputError:
         longest_dead_time: float,
         longest_lag: float,
         smallest_lag: float,
+        whitening: Array = UNFILTERED,
     ) -> None:
-        self._period, self._output = period, output
+        self._period, self._raw, self._whitening = period, output, whitening
+        self._output = filtered(output, whitening)
         self._time: Array = np.arange(len(output), dtype=np.float64) * period
         self._size = 2 * len(output)
         moves = np.diff(inputs, axis=0, prepend=inputs[:1])
@@ -61,7 +65,7 @@ class OutputError:
         columns = self._columns(shapes)
         weights, residual = self._weights(columns)
         variance = float(residual @ residual) / max(len(residual) - columns.shape[1] - shapes.size, 1)
-        correlation = _lag_one(residual)
+        correlation = lag_one(residual)
         jacobian = np.column_stack([columns, self._slopes(shapes, second_lags)])
         spread = np.linalg.pinv(jacobian.T @ jacobian) * variance * (1.0 + correlation) / (1.0 - correlation)
         channels = tuple(
@@ -82,9 +86,10 @@ class OutputError:
         return np.asarray(self._driven(np.array(shapes)) @ gains, dtype=np.float64)
 
     def residual(self, solution: Solution) -> Array:
-        """What is left of the output, offset and fading past taken out."""
-        shapes = [(c.dead_time_seconds, c.lag_seconds, c.second_lag_seconds) for c in solution.channels]
-        return self._weights(self._columns(np.array(shapes)))[1]
+        """What is left of the output, unfiltered, offset and fading past taken out."""
+        left = self._raw - self.answer(solution.channels)
+        past = self._past(max(channel.lag_seconds for channel in solution.channels))
+        return np.asarray(left - past @ np.linalg.lstsq(past, left, rcond=None)[0], dtype=np.float64)
 
     def _coarse(self, second_lags: bool) -> Array:
         """One input after the other on a grid, the others held, twice round."""
@@ -107,25 +112,12 @@ class OutputError:
 
     def _refined(self, shapes: Array, second_lags: bool) -> Array:
         """Levenberg and Marquardt on dead times and lags; the gains follow (variable projection)."""
-        residual = self._weights(self._columns(shapes))[1]
-        damping = FIRST_DAMPING
-        for _ in range(ITERATIONS):
-            slopes = self._slopes(shapes, second_lags, projected=True)
-            normal, pull = slopes.T @ slopes, slopes.T @ residual
-            scale = np.diag(np.maximum(np.diag(normal), 1e-30))
-            step = np.asarray(np.linalg.solve(normal + damping * scale, -pull), dtype=np.float64)
-            moved = self._moved(shapes, step, second_lags)
-            following = self._weights(self._columns(moved))[1]
-            gained = 1.0 - float(following @ following) / max(float(residual @ residual), 1e-300)
-            if gained > 0.0:
-                shapes, residual, damping = moved, following, damping / DAMPING_FACTOR
-                if gained < CONVERGED:
-                    break
-            else:
-                damping *= DAMPING_FACTOR
-                if damping > GREATEST_DAMPING:
-                    break
-        return shapes
+        return minimised(
+            shapes,
+            len(shapes) * (3 if second_lags else 2),
+            lambda at, step: self._moved(at, step, second_lags),
+            lambda at: self._weights(self._columns(at))[1],
+        )
 
     def _moved(self, shapes: Array, step: Array, second_lags: bool) -> Array:
         """Shapes after a step: dead times move by periods, lags by factors, all within the search."""
@@ -138,19 +130,15 @@ class OutputError:
             moved[:, 2] = np.clip(shapes[:, 2] * np.exp(np.clip(steps[:, 2], -1.0, 1.0)), smallest / 10.0, slowest)
         return moved
 
-    def _slopes(self, shapes: Array, second_lags: bool, *, projected: bool = False) -> Array:
-        """Change of the residual (projected) or of the driven output per step of each dead time and lag."""
-        per = 3 if second_lags else 2
-        columns = self._columns(shapes)
-        weights, residual = self._weights(columns)
-        slopes = np.empty((len(self._output), len(shapes) * per))
-        for at in range(slopes.shape[1]):
-            step = np.zeros(len(shapes) * per)
-            step[at] = DIFFERENCE
-            other = self._columns(self._moved(shapes, step, second_lags))
-            changed = self._weights(other)[1] - residual if projected else (other - columns) @ weights
-            slopes[:, at] = changed / DIFFERENCE
-        return slopes
+    def _slopes(self, shapes: Array, second_lags: bool) -> Array:
+        """Change of the driven output per step of each dead time and lag."""
+        weights = self._weights(self._columns(shapes))[0]
+        return slopes(
+            shapes,
+            len(shapes) * (3 if second_lags else 2),
+            lambda at, step: self._moved(at, step, second_lags),
+            lambda at: np.asarray(self._columns(at) @ weights, dtype=np.float64),
+        )
 
     def _weights(self, columns: Array) -> tuple[Array, Array]:
         """Gains, offset and size of the fading past that fit best, and the residual."""
@@ -158,8 +146,11 @@ class OutputError:
         return weights, self._output - columns @ weights
 
     def _columns(self, shapes: Array) -> Array:
-        fading = np.exp(-self._time / float(shapes[:, 1].max()))
-        return np.column_stack([self._driven(shapes), np.ones(len(self._time)), fading])
+        return filtered(np.column_stack([self._driven(shapes), self._past(shapes[:, 1].max())]), self._whitening)
+
+    def _past(self, lag: float) -> Array:
+        """An offset, and what fades of the time before the record."""
+        return np.column_stack([np.ones(len(self._time)), np.exp(-self._time / lag)])
 
     def _driven(self, shapes: Array) -> Array:
         """The answer to each input with a gain of 1: its moves, each followed by the step response."""
@@ -181,6 +172,7 @@ def _step_response(time: Array, dead_time: float, lag: float, second_lag: float)
     return np.asarray(1.0 - mixed, dtype=np.float64)
 
 
-def _lag_one(residual: Array) -> float:
+def lag_one(residual: Array) -> float:
+    """Correlation from sample to sample, 0 to 0.99."""
     power = float(residual @ residual)
     return min(max(float(residual[1:] @ residual[:-1]) / power, 0.0), 0.99) if power > 0.0 else 0.0

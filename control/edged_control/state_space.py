@@ -9,7 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edged_control.model import Channel, ProcessModel, sound
+from edged_control.dynamics import Dynamics
+from edged_control.model import Channel, ProcessModel, UnusableModel, sound
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -22,7 +23,8 @@ ALIGNED = 1e-9
 class StateSpace:
     """x+ = A x + B u, y = C x; y is sampled before u is chosen. Units are those of the model.
 
-    The states are the lags of every channel, then the past values of every input as far back as a dead time reaches.
+    The states are those of the process (of every channel its lags), then the past values of every input as far back as
+    a dead time reaches.
     """
 
     a: Array
@@ -46,6 +48,8 @@ class StateSpace:
 def discretise(model: ProcessModel, period_seconds: float) -> StateSpace:
     """The exact model at the sampling instants, dead times between two samples included. Raises UnusableModel."""
     sound(model)
+    if model.dynamics is not None:
+        return _resampled(model.dynamics, period_seconds)
     taps = {
         (i, j): _taps(channel, period_seconds)
         for i, row in enumerate(model.channels)
@@ -72,6 +76,34 @@ def discretise(model: ProcessModel, period_seconds: float) -> StateSpace:
                 a[own, starts[j] + age - 1] += column
         c[i, own.stop - 1] = model.channels[i][j].gain
         at = own.stop
+    return StateSpace(a, b, c)
+
+
+def _resampled(dynamics: Dynamics, period_seconds: float) -> StateSpace:
+    """Several periods of the model in one, during which the inputs are held: exact, delays included."""
+    if not dynamics.fits(period_seconds):
+        own = f"{dynamics.period_seconds:g} s"
+        raise UnusableModel(f"the period must be a multiple of the model's {own}, got {period_seconds:g} s")
+    count = round(period_seconds / dynamics.period_seconds)
+    own_a, own_b, own_c = np.array(dynamics.a), np.array(dynamics.b), np.array(dynamics.c)
+    reach = [-(-delay // count) for delay in dynamics.delays]
+    states = len(own_a)
+    size = states + sum(reach)
+    a, b, c = np.zeros((size, size)), np.zeros((size, len(reach))), np.zeros((len(own_c), size))
+    a[:states, :states], c[:, :states] = np.linalg.matrix_power(own_a, count), own_c
+    start = states
+    for j, (delay, length) in enumerate(zip(dynamics.delays, reach, strict=True)):
+        if length:
+            b[start, j] = 1.0
+            a[range(start + 1, start + length), range(start, start + length - 1)] = 1.0
+        for step in range(count):
+            column = np.linalg.matrix_power(own_a, count - 1 - step) @ own_b[:, j]
+            age = max(0, -((step - delay) // count))
+            if age:
+                a[:states, start + age - 1] += column
+            else:
+                b[:states, j] += column
+        start += length
     return StateSpace(a, b, c)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edged_control.identify import IdentificationReport, Recording, identify
+from edged_control.identify import IdentificationReport, identify
 from edged_control.model import Channel, Port, ProcessModel
+from edged_control.recording import Recording
 from edged_control.state_space import discretise
 
 ONE_LAG = ((Channel(2.0, 7.3, 4.0),),)
@@ -140,5 +141,5 @@ def test_a_plant_that_changed_after_the_test_is_refused() -> None:
 
 def test_an_integrating_process_is_refused() -> None:
     recording = record(ONE_LAG)
-    outputs = np.cumsum(recording.inputs - 5.0, axis=0) * 0.1
+    outputs = np.cumsum(np.roll(recording.inputs - 5.0, 1, axis=0), axis=0) * 0.1
     refused(replace(recording, outputs=outputs), "integrate")

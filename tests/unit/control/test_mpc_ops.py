@@ -13,8 +13,9 @@ from edged.controller_settings import MpcSettings
 from edged.errors import ConfigError
 from edged_control.model import Artefact, Channel, Port, ProcessModel, load, save
 from edged_control.mpc import InputLimits, Plan
-from edged_control.mpc_ops import identify_file, init_text, read_recording
+from edged_control.mpc_ops import identify_file, init_text
 from edged_control.mpc_settings import build
+from edged_control.recording_file import read_recording
 from edged_control.state_space import discretise
 
 BELT, THICKNESS = Port("line_a/forming/belt_speed", "m/min"), Port("line_a/forming/thickness", "mm")
@@ -73,15 +74,19 @@ def test_times_may_be_written_as_iso(recording: Path) -> None:
     [
         (0, "when,a,b,c", "first column must be time"),
         (0, "time,a,b,c", "no column line_a/forming/belt_speed"),
-        (5, "4,abc,4.0,x", ":6: could not convert"),
-        (5, "4", ":6: "),
+        (0, "time,{0},{0},{1}", ":1: there are 2 columns line_a/forming/belt_speed"),
+        (5, "4,abc,4.0,x", r":6: line_a/forming/belt_speed \[m/min\]: must be a number, got 'abc'"),
+        (5, "4,,4.0,x", r":6: line_a/forming/belt_speed \[m/min\]: must be a number, got ''"),
+        (5, "4,100,nan,x", r":6: line_a/forming/thickness \[mm\]: must be finite, got 'nan'"),
+        (5, "4", r":6: line_a/forming/belt_speed \[m/min\]: the row ends before it"),
         (5, "soon,1,2,3", ":6: "),
+        (5, "inf,1,2,3", ":6: time: must be finite"),
         (300, "299.5,100,4.0,x", ":301: 0.5 s after|1.5 s after"),
     ],
 )
 def test_a_faulty_file_is_named_with_its_line(recording: Path, row: int, text: str, what: str) -> None:
     with pytest.raises(ConfigError, match=what):
-        read_recording(changed(recording, row, text), IN, OUT)
+        read_recording(changed(recording, row, text.format(*IN, *OUT)), IN, OUT)
 
 
 def test_an_absent_empty_or_standing_file_is_named(tmp_path: Path) -> None:
