@@ -27,6 +27,7 @@ COMMANDS = {
         "bench.control_latency",
         "from sample to command with the solver in its process, and the loop's lag",
     ),
+    "pcgym-cstr": ("bench.pcgym_cstr", "our MPC against the oracle of pc-gym's CSTR, in an environment of its own"),
     "environment": ("bench.environment", "says which real servers are here; fails in CI when one is missing"),
     "gate": ("bench.gate", "CPU per value and p95 pipeline time, as ratios, against the stored baseline"),
     "all": ("bench.every", "every benchmark, one after the other"),
