@@ -21,8 +21,11 @@ from edged_control.structures import (
     Workshop,
 )
 
-SMALLEST_FIT_PERCENT = 60.0
-SMALLEST_HELD_OUT_PERCENT = 50.0
+SMALLEST_FIT_PERCENT, SMALLEST_HELD_OUT_PERCENT = 60.0, 50.0
+SMALLEST_LED_PERCENT, SMALLEST_LED_HELD_OUT_PERCENT = 30.0, 20.0
+"""Where a controller moved the inputs: disturbances outweigh them, however well the model is known."""
+GREATEST_MISANSWER, GREATEST_ANSWER_ERROR = 0.35, 0.2
+"""There the held-out part must answer as strongly as the model says, and show that clearly."""
 GREATEST_GAIN_ERROR = 0.2
 """Standard error of a gain, as a share of it."""
 CLEARLY_LESS = 0.8
@@ -81,17 +84,32 @@ def _unexplained(candidate: Candidate) -> float:
 
 
 def _faults(recording: Recording, candidate: Candidate) -> list[str]:
-    return [fault for report in candidate.outputs for fault in _report_faults(recording, report)]
+    faults = []
+    for report in candidate.outputs:
+        faults += _explanation_faults(report, candidate.led) + _channel_faults(recording, report)
+    return faults
 
 
-def _report_faults(recording: Recording, report: OutputReport) -> list[str]:
+def _explanation_faults(report: OutputReport, led: bool) -> list[str]:
+    name, faults = report.port.signal, []
+    fit = SMALLEST_LED_PERCENT if led else SMALLEST_FIT_PERCENT
+    held_out = SMALLEST_LED_HELD_OUT_PERCENT if led else SMALLEST_HELD_OUT_PERCENT
+    if report.fit_percent < fit:
+        faults.append(f"{name}: the model explains {report.fit_percent:.0f} %, needed {fit:.0f} %")
+    if report.held_out_percent < held_out:
+        found = report.held_out_percent
+        faults.append(f"{name}: on the held-out part the model explains {found:.0f} %, needed {held_out:.0f} %")
+    share, error = report.held_out_answer
+    if led and error > GREATEST_ANSWER_ERROR:
+        faults.append(f"{name}: the held-out part says too little (the answer is uncertain by {error:.2g}): more moves")
+    elif led and abs(share - 1.0) > GREATEST_MISANSWER:
+        faults.append(f"{name}: on the held-out part it answers {share:.2f} times as strongly as the model says")
+    return faults
+
+
+def _channel_faults(recording: Recording, report: OutputReport) -> list[str]:
     name, span = report.port.signal, recording.fitted * recording.period_seconds
     faults = []
-    if report.fit_percent < SMALLEST_FIT_PERCENT:
-        faults.append(f"{name}: the model explains {report.fit_percent:.0f} %, needed {SMALLEST_FIT_PERCENT:.0f} %")
-    if report.held_out_percent < SMALLEST_HELD_OUT_PERCENT:
-        found, needed = report.held_out_percent, SMALLEST_HELD_OUT_PERCENT
-        faults.append(f"{name}: on the held-out part the model explains {found:.0f} %, needed {needed:.0f} %")
     for port, channel, error in zip(recording.input_ports, report.channels, report.gain_errors, strict=True):
         path = f"{port.signal} to {name}"
         if channel.gain and error > GREATEST_GAIN_ERROR * abs(channel.gain):

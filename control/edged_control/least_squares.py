@@ -11,7 +11,6 @@ from edged_control.state_space import Array
 ITERATIONS = 40
 FIRST_DAMPING, DAMPING_FACTOR, GREATEST_DAMPING = 1e-2, 4.0, 1e8
 DIFFERENCE = 1e-3
-CONVERGED = 1e-9
 
 
 def slopes(at: Array, count: int, moved: Callable[[Array, Array], Array], value: Callable[[Array], Array]) -> Array:
@@ -20,8 +19,18 @@ def slopes(at: Array, count: int, moved: Callable[[Array, Array], Array], value:
     return np.column_stack([(value(moved(at, step)) - here) / DIFFERENCE for step in DIFFERENCE * np.eye(count)])
 
 
-def minimised(at: Array, count: int, moved: Callable[[Array, Array], Array], value: Callable[[Array], Array]) -> Array:
-    """Where the sum of squares of `value` is least, near `at`; `moved` takes `count` steps and keeps the bounds."""
+def minimised(
+    at: Array,
+    count: int,
+    moved: Callable[[Array, Array], Array],
+    value: Callable[[Array], Array],
+    *,
+    converged: float = 1e-9,
+) -> Array:
+    """Where the sum of squares of `value` is least, near `at`; `moved` takes `count` steps and keeps the bounds.
+
+    It ends where a step gains less than the share `converged`.
+    """
     residual, damping = value(at), FIRST_DAMPING
     for _ in range(ITERATIONS):
         jacobian = slopes(at, count, moved, value)
@@ -33,7 +42,7 @@ def minimised(at: Array, count: int, moved: Callable[[Array, Array], Array], val
         gained = 1.0 - float(following @ following) / max(float(residual @ residual), 1e-300)
         if gained > 0.0:
             at, residual, damping = tried, following, damping / DAMPING_FACTOR
-            if gained < CONVERGED:
+            if gained < converged:
                 break
         else:
             damping *= DAMPING_FACTOR

@@ -23,6 +23,7 @@ FASTEST_PERIODS = 0.3
 """The shortest time constant that is looked for."""
 LARGEST_ANGLE = 3.0
 """Of a pair of poles, in radians per period: beyond that they swing from sample to sample."""
+CONVERGED = 1e-6
 REAL = 1e-9
 """A pole with a smaller imaginary part is real."""
 SETTLED = 0.02
@@ -113,7 +114,7 @@ class ModalError:
         count = len(start.real) + 2 * len(start.pairs)
         value = partial(self._misfit, delays=delays)
         moved = partial(_moved, start, self._longest)
-        found = minimised(np.zeros(count), count, moved, lambda at: value(_at(start, at)))
+        found = minimised(np.zeros(count), count, moved, lambda at: value(_at(start, at)), converged=CONVERGED)
         poles = _at(start, found)
         shares, residuals = self._solved(poles, delays)
         parameters = poles.order + len(residuals) * (len(shares) + 1)

@@ -42,7 +42,7 @@ def report_text(report: IdentificationReport) -> str:
     lines = [f"{port.signal} was moved by a controller: noise is allowed for" for port in report.led]
     lines += [line for output in report.outputs for line in _output_lines(report.inputs, output)]
     if report.artefact is not None and (dynamics := report.artefact.model.dynamics) is not None:
-        lines.append(f"a state space explains it best or was asked for: {_states(dynamics)}")
+        lines.append(f"state space of {_states(dynamics)}")
     lines += [f"refused: {fault}" for fault in report.faults]
     return "\n".join(lines)
 

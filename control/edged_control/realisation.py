@@ -26,6 +26,8 @@ EARLIER, LATER = 3, 2
 """How far around the first sign of an input its delay is looked for, in periods."""
 BEGUN = 0.05
 """Of a channel's dead time, as it is summed up: before it the output has moved by this share of the gain at most."""
+PATIENCE = 2
+"""So many orders without a better criterion end the search."""
 PRICE = 2.0
 """A further pole must lower the criterion by more than this."""
 
@@ -54,13 +56,13 @@ def realise(
     delays = [_first_sign(models, j) for j in range(inputs.shape[1])]
     block = min(HANKEL, len(inputs) // 8)
     responses = np.stack([model.impulse_responses(2 * block + max(delays)) for model in models], axis=1)
-    best: Fit | None = None
+    fits: list[Fit] = []
     for order in range(1, MOST_ORDER + 1):
         matrix = _transition(responses, delays, block, order, outputs.std(axis=0), inputs.std(axis=0))
-        found = problem.fit(poles_of(matrix, longest), delays)
-        if best is None or found.criterion < best.criterion - PRICE:
-            best = found
-    assert best is not None
+        fits.append(problem.fit(poles_of(matrix, longest), delays))
+        best = min(fits, key=lambda fit: fit.criterion + PRICE * fit.poles.order)
+        if order - best.poles.order >= PATIENCE:
+            break
     return Realised(_delayed(problem, best), problem)
 
 

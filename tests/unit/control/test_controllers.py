@@ -23,6 +23,7 @@ from edged_control.model import load as load_artefact
 from edged_control.rung import Moment
 from edged_control.status import ControlMeters
 from edged_sim.step_test import StepTest, record
+from tests.unit.control.known_processes import in_state_space
 from tests.unit.control.rig import with_loop
 
 MODEL = "models/thickness.json"
@@ -128,6 +129,20 @@ def test_a_loop_of_another_period_is_refused(line: Path, artefact: Artefact, per
     line.write_text(line.read_text().replace("output_deadband: 0.15", "output_deadband: 0.05"))
     (fault,) = faults(line)
     assert f"control.loops.0.period_seconds: must be within 1..4.38 s for this model, got {period:g}" in fault
+
+
+@pytest.mark.parametrize(("period", "fits"), [(1.0, True), (2.0, True), (1.5, False)])
+def test_a_state_space_serves_whole_multiples_of_its_period(
+    line: Path, artefact: Artefact, period: float, fits: bool
+) -> None:
+    save(replace(artefact, model=in_state_space(artefact.model)), line.parent / MODEL)
+    text = line.read_text().replace("output_deadband: 0.15", "output_deadband: 0.05")
+    line.write_text(text.replace("period_seconds: 1\n      readback", f"period_seconds: {period}\n      readback"))
+    if fits:
+        assert load_models(load(line, {}, tolerate_missing=True)).by_loop["thickness"].model.dynamics is not None
+    else:
+        (fault,) = faults(line)
+        assert "control.loops.0.period_seconds: must be a multiple of the model's 1 s, got 1.5" in fault
 
 
 def test_settings_for_other_signals_than_the_loops_are_refused(line: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,13 @@ from edged.cli import main
 from edged.controller_settings import MpcSettings
 from edged.errors import ConfigError
 from edged_control.model import Artefact, Channel, Port, ProcessModel, load, save
-from edged_control.mpc import InputLimits, Plan
+from edged_control.mpc import InputLimits, Mpc, Plan
 from edged_control.mpc_ops import identify_file, init_text
 from edged_control.mpc_settings import build
 from edged_control.recording_file import read_recording
 from edged_control.state_space import discretise
+from edged_control.structures import Structure
+from tests.unit.control.known_processes import in_state_space
 
 BELT, THICKNESS = Port("line_a/forming/belt_speed", "m/min"), Port("line_a/forming/thickness", "mm")
 MODEL = ProcessModel((BELT,), (THICKNESS,), ((Channel(-0.04, 7.0, 2.0, 1.0),),))
@@ -114,6 +118,28 @@ def test_the_configuration_of_a_model_is_valid_and_makes_a_controller(tmp_path: 
     assert plan.inputs[0] < 100.0
 
 
+def test_a_state_space_is_written_reported_and_set_up(recording: Path, tmp_path: Path) -> None:
+    found = identify_file(recording, IN, OUT, tmp_path / "belt.json", Structure.STATE_SPACE)
+    assert found.path is not None
+    assert re.search(r"state space of \d+ states, delays of [67] s", found.text)
+    assert "white (Ljung-Box" in found.text
+    model = load(found.path).model
+    assert model.dynamics is not None
+    settings = MpcSettings.model_validate(yaml.safe_load(init_text(found.path, "thickness"))["controller"])
+    assert isinstance(build(settings, model, [InputLimits(50.0, 200.0, 1 / 3)], 1.0), Mpc)
+
+
+@pytest.mark.parametrize(("period", "wanted"), [(0.5, 2.5), (1.0, 2.0), (2.9, 2.9)])
+def test_a_state_space_is_set_up_at_a_multiple_of_its_period(tmp_path: Path, period: float, wanted: float) -> None:
+    """Dead time and lags of 70 s would have one of 2.8 s."""
+    slow = in_state_space(ProcessModel((BELT,), (THICKNESS,), ((Channel(1.0, 30.0, 40.0),),)))
+    assert slow.dynamics is not None
+    model = replace(slow, dynamics=replace(slow.dynamics, period_seconds=period))
+    path = tmp_path / "slow.json"
+    save(Artefact(model, period, (95.0,), (93.0,), (0.01,), "steps.csv", "abc"), path)
+    assert f"A loop period of {wanted:g} s suits it" in init_text(path, "thickness")
+
+
 def test_the_commands_do_the_same(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     artefact = str(tmp_path / "belt.json")
     asked = ["mpc", "identify", str(recording), "--input", IN[0], "--output", OUT[0], "--artefact", artefact]
@@ -122,4 +148,6 @@ def test_the_commands_do_the_same(recording: Path, tmp_path: Path, capsys: pytes
     assert main(["mpc", "init", artefact, "--loop", "thickness"]) == 0
     assert "kind: mpc" in capsys.readouterr().out
     assert main(["mpc", "identify", str(recording), "--input", OUT[0], "--output", IN[0], "--artefact", "no.json"]) == 1
+    assert main([*asked, "--structure", "state-space"]) == 0
+    assert "state space of" in capsys.readouterr().out
     assert main(["mpc", "init", str(recording), "--loop", "thickness"]) == 1
