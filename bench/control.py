@@ -196,7 +196,7 @@ def main(arguments: Sequence[str]) -> int:
         for case in (*SINGLES, COUPLED, COLD_END):
             rival: Controller = SimcPid(case) if case in SINGLES else _decoupled(case)
             traces = {"PID": run(case, NOMINAL, rival, 1), "MPC": run(case, NOMINAL, _mpc(case), 1)}
-            draw(case, traces, options.pictures / f"control-{case.name}.svg")
+            draw(case, traces, options.pictures / f"control-{case.name}.png")
     return report.show()
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from bench.pcgym_plant import ReferencePlant, Task
+from bench.pcgym_plant import Plant, Task
 from bench.pcgym_reactor import Observer, State, advanced
 from edged_control.estimator import DisturbanceTuning
 from edged_control.horizon import Horizon, OutputLimits, Problem
@@ -105,7 +105,7 @@ class AdaptiveMpc:
         return here, np.column_stack([(concentrations(way + 1e-3 * unit) - here) / 1e-3 for unit in np.eye(size)])
 
 
-def step_test(plant: ReferencePlant, task: Task, seed: int = 1) -> Recording:
+def step_test(plant: Plant, task: Task, seed: int = 1) -> Recording:
     """A recording of the reference plant, its coolant moved at random."""
     rng = np.random.default_rng(seed)
     longer = task._replace(set_points=task.set_points[:1] * TEST_STEPS)
@@ -119,6 +119,6 @@ def step_test(plant: ReferencePlant, task: Task, seed: int = 1) -> Recording:
     return Recording(SECONDS_PER_MINUTE * task.period_minutes, (COOLANT,), (CONCENTRATION,), inputs, outputs)
 
 
-def identified(plant: ReferencePlant, task: Task) -> IdentificationReport:
+def identified(plant: Plant, task: Task) -> IdentificationReport:
     """What `edged mpc identify` makes of the step test."""
     return identify(step_test(plant, task), "step test")

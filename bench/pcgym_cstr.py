@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from bench.contestant import PeerMissing
 from bench.pcgym_contenders import AdaptiveMpc, Contender, LinearMpc, identified
-from bench.pcgym_plant import ReferencePlant, Task, prepare
+from bench.pcgym_plant import Plant, ReferencePlant, Task, prepare
 from bench.report import Bar, Report, percentile
 
 TASK = Task(set_points=(*[0.85] * 20, *[0.90] * 20, *[0.87] * 20))
@@ -47,7 +47,7 @@ def judged(concentrations: Sequence[float], seconds: Sequence[float] = ()) -> Ou
     return Outcome(sum(map(abs, errors)), sum(error * error for error in errors), tuple(seconds))
 
 
-def played(plant: ReferencePlant, contender: Contender, told: Sequence[float]) -> Outcome:
+def played(plant: Plant, contender: Contender, told: Sequence[float]) -> Outcome:
     """One run of the task."""
     seen, coolant = plant.reset(TASK), FIRST_COOLANT
     concentrations, seconds = [], []
@@ -60,7 +60,7 @@ def played(plant: ReferencePlant, contender: Contender, told: Sequence[float]) -
     return judged(concentrations, seconds)
 
 
-def contenders(plant: ReferencePlant) -> Mapping[str, Callable[[], Contender]]:
+def contenders(plant: Plant) -> Mapping[str, Callable[[], Contender]]:
     """Who can play; without an identified model there is no linear one."""
     report = identified(plant, TASK)
     made: dict[str, Callable[[], Contender]] = {"MPC, linearised along its plan": lambda: AdaptiveMpc(TASK)}

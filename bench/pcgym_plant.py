@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from bench.contestant import INSTALLED, MANIFESTS, PeerMissing, install
 from bench.processes import PROJECT
@@ -16,7 +16,6 @@ FOLDER = INSTALLED / "pcgym"
 REQUIREMENTS = MANIFESTS / "pcgym" / "requirements.txt"
 PYTHON = FOLDER / "venv" / "bin" / "python"
 CHILD = PROJECT / "bench" / "pcgym_child.py"
-LOG = FOLDER / "child.log"
 STOP_SECONDS = 15.0
 
 
@@ -50,13 +49,29 @@ def prepare() -> None:
     done.write_bytes(REQUIREMENTS.read_bytes())
 
 
+class Plant(Protocol):
+    """A reactor in steps of one period."""
+
+    def reset(self, task: Task) -> float:
+        """The concentration at the start."""
+        ...
+
+    def step(self, coolant: float) -> float:
+        """The concentration one period later."""
+        ...
+
+
 class ReferencePlant:
     """The process while it runs. Raises PeerMissing when it ends before its time."""
 
+    def __init__(self, python: Path = PYTHON, folder: Path = FOLDER) -> None:
+        self._python = python
+        self._log = folder / "child.log"
+
     def __enter__(self) -> Self:
-        with LOG.open("wb") as log:
+        with self._log.open("wb") as log:
             self._child = subprocess.Popen(
-                [str(PYTHON), str(CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+                [str(self._python), str(CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
             )
         return self
 
@@ -95,7 +110,7 @@ class ReferencePlant:
         except BrokenPipeError:
             line = ""
         if not line:
-            end = "\n".join(Path(LOG).read_text(errors="replace").splitlines()[-8:])
+            end = "\n".join(self._log.read_text(errors="replace").splitlines()[-8:])
             raise PeerMissing(f"pc-gym ended:\n{end}")
         told: dict[str, Any] = json.loads(line)
         return told
