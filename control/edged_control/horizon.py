@@ -14,7 +14,7 @@ from edged_control.state_space import Array
 
 POINTS = 30
 BLOCKS = 8
-SMALLEST_MOVE_PERIODS = 0.1
+SMALLEST_MOVE_PERIODS = 0.02
 """Moves cost at least as much as if they were to be spread over so many periods: it keeps the problem convex."""
 SOFT_LIMIT_COST = 1e4
 """Cost of the square of an output's excess over its soft limits, against that of its error."""
