@@ -19,16 +19,37 @@ from edged_control.state_space import Array, StateSpace
 
 DOUBLINGS = 30
 BISECTIONS = 50
+WAKE = 1.5
+"""Deviations of noise between an estimate at rest and one awake."""
 SMALLEST_WALK, GREATEST_WALK = 1e-14, 1e6
 """Variances of the disturbance's step per sample, in measurement variances."""
 
 
 @dataclass(frozen=True, slots=True)
+class Calm:
+    """How an estimate rests while measurements show nothing but noise (adaptive Kalman gain; Mehra 1972).
+
+    `settling_seconds` holds then. The innovations, smoothed over `smoothing_seconds`, are held against what noise alone
+    would leave of them: up to `threshold` of its deviations the estimate rests, from WAKE more on it is awake. `noise`
+    is the standard deviation of an innovation, in the output's unit.
+    """
+
+    settling_seconds: float
+    smoothing_seconds: float
+    threshold: float
+    noise: float
+
+
+@dataclass(frozen=True, slots=True)
 class DisturbanceTuning:
-    """Of one output: through which lag the disturbance comes, and in how many seconds its estimate has caught up."""
+    """Of one output: through which lag the disturbance comes, and in how many seconds its estimate has caught up.
+
+    With `calm` that holds only while something shows.
+    """
 
     lag_seconds: float
     settling_seconds: float
+    calm: Calm | None = None
 
 
 class Estimate(NamedTuple):
@@ -51,6 +72,10 @@ class Estimator:
                 for keep, tuning in zip(self._keep, tunings, strict=True)
             ]
         )
+        self._watchers = [
+            None if tuning.calm is None else Watcher(tuning.calm, float(keep), period_seconds)
+            for keep, tuning in zip(self._keep, tunings, strict=True)
+        ]
         self._estimate: Estimate | None = None
         self._inputs: Array | None = None
         self.innovation = np.zeros(len(tunings))
@@ -63,6 +88,9 @@ class Estimator:
     def reset(self) -> None:
         """Forgets everything; the next measurement is taken for a plant that stands still."""
         self._estimate = self._inputs = None
+        for watcher in self._watchers:
+            if watcher is not None:
+                watcher.reset()
 
     def follow(self, measured: Array, applied: Array, periods: int) -> Estimate:
         """The estimate `periods` samples after the last, during which `applied` was held. NaN measurements are skipped.
@@ -80,15 +108,45 @@ class Estimator:
             present = self._keep * present + (1.0 - self._keep) * final
         if periods:
             self.innovation = np.nan_to_num(measured - self._system.c @ state - present)
-            present = present + self._gains[:, 0] * self.innovation
-            final = final + self._gains[:, 1] * self.innovation
+            gains = self._present_gains()
+            present = present + gains[:, 0] * self.innovation
+            final = final + gains[:, 1] * self.innovation
         self._estimate = Estimate(state, present, final)
         return self._estimate
+
+    def _present_gains(self) -> Array:
+        gains = self._gains.copy()
+        for i, watcher in enumerate(self._watchers):
+            if watcher is not None:
+                gains[i] = watcher.gain(float(self.innovation[i]), self._gains[i])
+        return gains
 
     def disturbance_after(self, steps: Array) -> tuple[Array, Array]:
         """How much of `present` and of `final` is in each output so many samples ahead, `[step, output]`."""
         kept = self._keep[None, :] ** steps[:, None]
         return kept, 1.0 - kept
+
+
+class Watcher:
+    """Tells from the innovations of one output whether something shows beside noise."""
+
+    def __init__(self, calm: Calm, keep: float, period_seconds: float) -> None:
+        self._calm_gain = _kalman_gain(keep, math.exp(-period_seconds / calm.settling_seconds))
+        self._share = min(1.0, period_seconds / calm.smoothing_seconds)
+        self._deviation = calm.noise * math.sqrt(self._share / (2.0 - self._share))
+        self._threshold = calm.threshold
+        self._smoothed = 0.0
+
+    def reset(self) -> None:
+        """Nothing has shown yet."""
+        self._smoothed = 0.0
+
+    def gain(self, innovation: float, awake_gain: Array) -> Array:
+        """Between the gain at rest and the one awake, after this innovation."""
+        self._smoothed += self._share * (innovation - self._smoothed)
+        beyond = abs(self._smoothed) / self._deviation - self._threshold
+        awake = min(max(beyond / WAKE, 0.0), 1.0)
+        return np.asarray(self._calm_gain + awake * (awake_gain - self._calm_gain), dtype=np.float64)
 
 
 def _decay(lag_seconds: float, period_seconds: float) -> float:
