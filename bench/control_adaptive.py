@@ -34,8 +34,8 @@ class Rest:
 
 
 ADAPTIVE: dict[str, tuple[Dials, Rest]] = {
-    "belt": (Dials(0.028, 0.84, 0.77, 0.205), Rest(2.4, 0.43, 3.1)),
-    "pressure": (Dials(0.09, 0.18, 0.33, 0.15), Rest(0.67, 0.43, 0.9)),
+    "belt": (Dials(0.033, 0.59, 0.61, 0.29), Rest(3.1, 0.37, 4.9)),
+    "pressure": (Dials(0.1, 0.26, 0.47, 0.154), Rest(0.66, 0.31, 0.87)),
 }
 """Found by random search on the plants of TUNED_ON; loops that are not here run as in `python -m bench control`."""
 
