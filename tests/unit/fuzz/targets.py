@@ -111,5 +111,5 @@ TARGETS = {
     "tags": Target(in_folder(files.read_tags), [files.TAGS]),
     "bounds": Target(in_folder(files.read_the_bounds), [files.BOUNDS]),
     "bundle": Target(in_folder(files.load_a_bundle), [files.MANIFEST]),
-    "process_model": Target(in_folder(files.load_a_process_model), [files.PROCESS_MODEL]),
+    "process_model": Target(in_folder(files.load_a_process_model), list(files.PROCESS_MODELS)),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -25,6 +26,7 @@ from edged.taglist import COLUMNS, read_tag_list
 from edged.types import Alarm, AlarmState, BatchKey, Event, Gap, Lane, Priority, QualityResult, Sample, SeqRange
 from edged_cloud_sync import wire
 from edged_cloud_sync.wire import Answer, Envelope, Refusal, WireBatch, WireError
+from edged_control.dynamics import Dynamics
 from edged_control.model import Artefact, Channel, Port, ProcessModel, UnusableModel, faults_of
 from edged_control.model import load as load_model
 from edged_control.model import save as save_model
@@ -137,13 +139,23 @@ def load_a_bundle(tmp_path: Path, content: bytes) -> None:
         load_bundle(tmp_path)
 
 
-def saved_model() -> bytes:
+def saved_model(dynamics: Dynamics | None = None) -> bytes:
     """A process model as it stands on disk."""
-    model = ProcessModel((Port("l/a", "m/min"),), (Port("l/b", "mm"),), ((Channel(-0.2, 4.0, 9.0),),))
+    model = ProcessModel((Port("l/a", "m/min"),), (Port("l/b", "mm"),), ((Channel(-0.2, 4.0, 9.0),),), dynamics)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"
         save_model(Artefact(model, 1.0, (91.0,), (88.5,), (0.01,), "step test", "0" * 64), path)
         return path.read_bytes()
+
+
+def changed_dynamics(where: str, item: object) -> bytes:
+    """One field of the matrices replaced, with the hash that fits where there is one."""
+    content = json.loads(PROCESS_MODELS[1])
+    content["model"]["dynamics"][where] = item
+    del content["hash"]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    content["hash"] = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return json.dumps(content).encode()
 
 
 def load_a_process_model(tmp_path: Path, content: bytes) -> None:
@@ -163,10 +175,16 @@ PLAIN = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats
 NESTED: st.SearchStrategy[Any] = st.recursive(
     PLAIN, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
 )
-PROCESS_MODEL = saved_model()
+PROCESS_MODELS = (saved_model(), saved_model(Dynamics(1.0, 40.0, (4,), ((0.5,),), ((0.5,),), ((-0.2,),))))
+matrices = st.builds(
+    changed_dynamics,
+    st.sampled_from(sorted(json.loads(PROCESS_MODELS[1])["model"]["dynamics"])),
+    NESTED | st.sampled_from(("\ud800", 10**400, [[10**400]], [[1e308]], [[0.5, 1e308], [1e308, 0.5]], [True], [-1])),
+)
 artefacts = st.builds(
-    lambda where, item: json.dumps(json.loads(PROCESS_MODEL) | {where: item}).encode(),
-    st.sampled_from(sorted(json.loads(PROCESS_MODEL))),
+    lambda model, where, item: json.dumps(json.loads(model) | {where: item}).encode(),
+    st.sampled_from(PROCESS_MODELS),
+    st.sampled_from(sorted(json.loads(PROCESS_MODELS[0]))),
     NESTED | st.sampled_from(("\ud800", [10**400], [[{"gain": 10**400}]])),
 )
 LIMITS = CEILING.read_bytes()
@@ -185,5 +203,6 @@ test_bounds, test_bounds_long = tiers(
 )
 test_bundle, test_bundle_long = tiers(load_a_bundle, content=bent([MANIFEST]) | NESTED.map(orjson.dumps))
 test_process_model, test_process_model_long = tiers(
-    load_a_process_model, content=bent([PROCESS_MODEL]) | artefacts | NESTED.map(orjson.dumps) | st.just(DEEP)
+    load_a_process_model,
+    content=bent(list(PROCESS_MODELS)) | artefacts | matrices | NESTED.map(orjson.dumps) | st.just(DEEP),
 )
