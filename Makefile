@@ -66,6 +66,7 @@ lock:
 	$(COMPILE) --all-extras pyproject.toml requirements/build.in -o requirements/all.lock
 	$(COMPILE) --extra inference --extra control pyproject.toml requirements/build.in -o requirements/edge.lock
 	$(COMPILE) --extra hub pyproject.toml requirements/build.in -o requirements/hub.lock
+	$(COMPILE) --override bench/peers/pcgym/overrides.txt bench/peers/pcgym/requirements.in -o bench/peers/pcgym/requirements.txt
 
 clean:
 	rm -rf $(VENV) build dist
