@@ -1,7 +1,7 @@
 """The MPC with an estimate that rests on noise and wakes on news, on the single loops of `python -m bench control`.
 
 A constant Kalman gain is either calm under noise or quick against loads; this one is chosen by the innovations in every
-period. It is in the library (`edged_control.estimator.Calm`), not among the settings of a loop. Tuned, like the others,
+period. It is in the library (`edged_control.calm`), not among the settings of a loop. Tuned, like the others,
 on plants, seeds and steps that are not scored here.
 """
 
@@ -16,7 +16,7 @@ from bench.control_contenders import Dials, LinearMpc, SimcPid, model_of, tuning
 from bench.control_loop import Controller, run
 from bench.control_plants import SCORED, SINGLES, Case, Mismatch
 from bench.report import Bar, Report
-from edged_control.estimator import Calm
+from edged_control.calm import Calm
 from edged_control.mpc import InputLimits, Mpc
 
 NOMINAL_LIMIT, WORST_LIMIT, MOVEMENT_LIMIT = 0.90, 1.15, 0.75

@@ -15,29 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from edged_control.calm import Calm, Watcher
 from edged_control.state_space import Array, StateSpace
 
 DOUBLINGS = 30
 BISECTIONS = 50
-WAKE = 1.5
-"""Deviations of noise between an estimate at rest and one awake."""
 SMALLEST_WALK, GREATEST_WALK = 1e-14, 1e6
 """Variances of the disturbance's step per sample, in measurement variances."""
-
-
-@dataclass(frozen=True, slots=True)
-class Calm:
-    """How an estimate rests while measurements show nothing but noise (adaptive Kalman gain; Mehra 1972).
-
-    `settling_seconds` holds then. The innovations, smoothed over `smoothing_seconds`, are held against what noise alone
-    would leave of them: up to `threshold` of its deviations the estimate rests, from WAKE more on it is awake. `noise`
-    is the standard deviation of an innovation, in the output's unit.
-    """
-
-    settling_seconds: float
-    smoothing_seconds: float
-    threshold: float
-    noise: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +57,9 @@ class Estimator:
             ]
         )
         self._watchers = [
-            None if tuning.calm is None else Watcher(tuning.calm, float(keep), period_seconds)
+            None
+            if tuning.calm is None
+            else Watcher(tuning.calm, _resting(keep, tuning.calm, period_seconds), period_seconds)
             for keep, tuning in zip(self._keep, tunings, strict=True)
         ]
         self._estimate: Estimate | None = None
@@ -127,26 +113,8 @@ class Estimator:
         return kept, 1.0 - kept
 
 
-class Watcher:
-    """Tells from the innovations of one output whether something shows beside noise."""
-
-    def __init__(self, calm: Calm, keep: float, period_seconds: float) -> None:
-        self._calm_gain = _kalman_gain(keep, math.exp(-period_seconds / calm.settling_seconds))
-        self._share = min(1.0, period_seconds / calm.smoothing_seconds)
-        self._deviation = calm.noise * math.sqrt(self._share / (2.0 - self._share))
-        self._threshold = calm.threshold
-        self._smoothed = 0.0
-
-    def reset(self) -> None:
-        """Nothing has shown yet."""
-        self._smoothed = 0.0
-
-    def gain(self, innovation: float, awake_gain: Array) -> Array:
-        """Between the gain at rest and the one awake, after this innovation."""
-        self._smoothed += self._share * (innovation - self._smoothed)
-        beyond = abs(self._smoothed) / self._deviation - self._threshold
-        awake = min(max(beyond / WAKE, 0.0), 1.0)
-        return np.asarray(self._calm_gain + awake * (awake_gain - self._calm_gain), dtype=np.float64)
+def _resting(keep: float, calm: Calm, period_seconds: float) -> Array:
+    return _kalman_gain(keep, math.exp(-period_seconds / calm.settling_seconds))
 
 
 def _decay(lag_seconds: float, period_seconds: float) -> float:

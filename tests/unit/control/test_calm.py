@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edged_control.estimator import Calm, DisturbanceTuning, Estimator
+from edged_control.calm import Calm
+from edged_control.estimator import DisturbanceTuning, Estimator
 from edged_control.model import Channel
 from edged_control.state_space import Array, discretise
 from tests.unit.control.known_processes import single
