@@ -1,4 +1,4 @@
-"""What a configuration says of the controller of a loop: a PID, or an MPC that has a PID to fall back to."""
+"""What a configuration says of the controller of a loop: a PID, or an MPC of its own or shared, and a PID below."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
-from edged.section import Finite, NotNegative, Positive, Seconds, Section, SignalName
+from edged.section import Finite, Name, NotNegative, Positive, Seconds, Section, SignalName
 
 
 class PidSettings(Section):
@@ -60,7 +60,15 @@ class MpcSettings(Section):
         return self
 
 
-CONTROLLER_KINDS = ("pid", "mpc")
+class SharedMpcSettings(Section):
+    """One MPC moves several outputs: the loop that is named describes it, this one has its part in it."""
+
+    kind: Literal["shared_mpc"] = "shared_mpc"
+    loop: Name = Field(description="the loop whose controller is the MPC")
+    fallback: PidSettings = Field(description="moves the output in every cycle in which the MPC can't")
+
+
+CONTROLLER_KINDS = ("pid", "mpc", "shared_mpc")
 
 
 def _kind(value: Any) -> Any:
@@ -71,6 +79,8 @@ def _kind(value: Any) -> Any:
 
 
 ControllerSettings: TypeAlias = Annotated[
-    Annotated[PidSettings, Tag("pid")] | Annotated[MpcSettings, Tag("mpc")],
+    Annotated[PidSettings, Tag("pid")]
+    | Annotated[MpcSettings, Tag("mpc")]
+    | Annotated[SharedMpcSettings, Tag("shared_mpc")],
     Discriminator(_kind),
 ]

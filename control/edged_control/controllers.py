@@ -7,49 +7,49 @@ from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from edged.config import LineConfig
-from edged.controller_settings import MpcInputSettings, MpcOutputSettings, MpcSettings, PidSettings
+from edged.controller_settings import PidSettings
 from edged.faults import Faults
 from edged.settings import LoopSettings
 from edged_control.gate import credit_cap
 from edged_control.limits import EffectiveLimits
-from edged_control.model import Artefact, ProcessModel, UnusableModel, decoded, encoded
+from edged_control.model import Artefact, UnusableModel, decoded, encoded
 from edged_control.model_watch import model_watch
-from edged_control.mpc_rung import MpcRung, input_range
+from edged_control.mpc_group import Group, groups_of, misfits, owner_of, place_of
+from edged_control.mpc_rung import MpcRung
 from edged_control.pid import PidTuning
+from edged_control.round_table import Place, RoundTable, input_ranges
 from edged_control.rung import PidRung, Rung
 from edged_control.solver import Solver
 from edged_control.solver_messages import Setup
 from edged_control.status import ControlMeters
 
-LONGEST_PERIOD_SHARE = 0.5
-"""A loop's period may be this share of the dead time and lags of its model together: with less it sees too little."""
-
 SolverFactory: TypeAlias = Callable[[str, Setup, str], Solver]
-"""Builds the solver of a loop, by its name, for a setup and the hash of its model."""
+"""Builds the solver of an MPC, by the name of the loop that describes it, for a setup and the hash of its model."""
 
 
 class Models(NamedTuple):
-    """The model of each loop under MPC, and what was not there where that was tolerated."""
+    """The model of each loop that describes an MPC, and what was not there where that was tolerated."""
 
     by_loop: Mapping[str, Artefact]
     missing: tuple[str, ...] = ()
 
 
-class Ladders(NamedTuple):
-    """The rungs of one loop, and the solver that must run beside it."""
+class Party(NamedTuple):
+    """What the loops of one MPC have in common: the table where they meet, their solver and their model."""
 
-    rungs: tuple[Rung, ...]
-    solver: Solver | None
+    table: RoundTable
+    solver: Solver
+    artefact: Artefact
 
 
 def load_models(config: LineConfig, *, tolerate_missing: bool = False) -> Models:
     """Reads the artefact of every loop under MPC, once. Raises ConfigError with each fault, its file and field."""
     faults, found, missing = Faults(), {}, []
     control = config.settings.control
-    for position, loop in enumerate(control.loops if control else ()):
-        if not isinstance(loop.controller, MpcSettings):
-            continue
-        path, where = loop.controller.model, ("control", "loops", position)
+    loops = control.loops if control else ()
+    _check_parts(loops, config, faults)
+    for group in groups_of(loops):
+        path, where = group.settings.model, ("control", "loops", loops.index(group.owner))
         try:
             content = path.read_bytes()
         except OSError as fault:
@@ -64,79 +64,66 @@ def load_models(config: LineConfig, *, tolerate_missing: bool = False) -> Models
         except UnusableModel as fault:
             faults.add(config.control, (*where, "controller", "model"), str(fault))
             continue
-        for field, text in misfits(loop, loop.controller, artefact, config):
+        for field, text in misfits(group, artefact, config):
             faults.add(config.control, (*where, *field), text)
-        found[loop.name] = artefact
+        found[group.owner.name] = artefact
     faults.raise_any()
     return Models(found, tuple(missing))
 
 
-def misfits(
-    loop: LoopSettings, settings: MpcSettings, artefact: Artefact, config: LineConfig
-) -> list[tuple[tuple[str | int, ...], str]]:
-    """Where and why a model is not for this loop: other signals, other units, another period."""
-    model = artefact.model
-    faults: list[tuple[tuple[str | int, ...], str]] = []
-    for side, ports, entries, signal in (
-        ("inputs", model.inputs, settings.inputs, loop.output),
-        ("outputs", model.outputs, settings.outputs, loop.process_value),
-    ):
-        where: tuple[str | int, ...] = ("controller", side)
-        names, units = [port.signal for port in ports], [port.unit for port in ports]
-        wanted, unit = f"{config.settings.line}/{signal}", config.signals[config.full(signal)].unit
-        if [entry.signal for entry in entries] != [signal]:
-            faults.append((where, f"must be {signal} alone, which the loop names, got {_named(entries)}"))
-        if names not in ([signal], [wanted]):
-            faults.append((where, f"must be those of the model, got {signal}, the model has {', '.join(names)}"))
-        elif units != [unit]:
-            faults.append((where, f"{signal} is in {unit!r}, the model speaks of it in {units[0]!r}"))
-    longest = LONGEST_PERIOD_SHARE * fastest_seconds(model)
-    if not artefact.period_seconds <= loop.period_seconds <= max(longest, artefact.period_seconds):
-        span = f"{artefact.period_seconds:.3g}..{max(longest, artefact.period_seconds):.3g} s"
-        faults.append((("period_seconds",), f"must be within {span} for this model, got {loop.period_seconds:g}"))
-    elif model.dynamics is not None and not model.dynamics.fits(loop.period_seconds):
-        own = f"{model.dynamics.period_seconds:g} s"
-        faults.append((("period_seconds",), f"must be a multiple of the model's {own}, got {loop.period_seconds:g}"))
-    return faults
+def _check_parts(loops: Sequence[LoopSettings], config: LineConfig, faults: Faults) -> None:
+    """A loop that has its part in another's MPC must find it there, and keep its time."""
+    owners = {group.owner.name: group.owner for group in groups_of(loops)}
+    for position, loop in enumerate(loops):
+        name, where = owner_of(loop), ("control", "loops", position)
+        if name is None:
+            continue
+        if name not in owners:
+            text = f"there is no loop {name} with an MPC, there are {', '.join(owners) or 'none'}"
+            faults.add(config.control, (*where, "controller", "loop"), text)
+        elif loop.period_seconds != owners[name].period_seconds:
+            text = f"must be that of {name}, {owners[name].period_seconds:g} s, got {loop.period_seconds:g}"
+            faults.add(config.control, (*where, "period_seconds"), text)
 
 
-def fastest_seconds(model: ProcessModel) -> float:
-    """Dead time and lags of the path that answers first."""
-    channels = [channel for row in model.channels for channel in row if channel.gain]
-    return min(channel.dead_time_seconds + channel.lag_seconds + channel.second_lag_seconds for channel in channels)
-
-
-def ladder_of(
-    loop: LoopSettings,
-    limits: EffectiveLimits,
-    artefact: Artefact | None,
+def party_of(
+    group: Group,
+    limits: Mapping[str, EffectiveLimits],
+    models: Mapping[str, Artefact],
     build_solver: SolverFactory | None,
     meters: ControlMeters,
-) -> Ladders:
-    """The rungs of a loop, the configured one first. An MPC needs its model and somebody who builds its solver."""
-    settings = loop.controller
-    if isinstance(settings, PidSettings):
-        return Ladders((PidRung(_tuning(settings, loop, limits), loop.period_seconds),), None)
+) -> Party:
+    """Solver and table of one MPC; `limits` by loop. It needs its model and somebody who builds its solver."""
+    owner, settings, artefact = group.owner, group.settings, models.get(group.owner.name)
     if artefact is None or build_solver is None:
-        raise UnusableModel(f"{settings.model}: it was not loaded for the loop {loop.name}")
+        raise UnusableModel(f"{settings.model}: it was not loaded for the loop {owner.name}")
+    places = {loop.name: Place(*place_of(loop, settings), limits[loop.name]) for loop in group.loops}
     setup = Setup(
         artefact=encoded(artefact),
         settings=settings,
-        limits=(input_range(limits),),
-        period_seconds=loop.period_seconds,
+        limits=input_ranges(places),
+        period_seconds=owner.period_seconds,
     )
-    solver = build_solver(loop.name, setup, artefact.hash)
+    solver = build_solver(owner.name, setup, artefact.hash)
+    return Party(RoundTable(solver, places, owner.period_seconds, meters), solver, artefact)
+
+
+def ladder_of(loop: LoopSettings, limits: EffectiveLimits, party: Party | None) -> tuple[Rung, ...]:
+    """The rungs of a loop, the configured one first. `party` is that of its MPC, where it has a part in one."""
+    settings = loop.controller
+    if isinstance(settings, PidSettings):
+        return (PidRung(_tuning(settings, loop, limits), loop.period_seconds),)
+    if party is None:
+        raise UnusableModel(f"there is no MPC for the loop {loop.name}")
+    artefact, place = party.artefact, party.table.places[loop.name]
     rung = MpcRung(
-        solver,
-        model_watch(artefact, loop.period_seconds),
-        limits,
-        loop.period_seconds,
+        loop.name,
+        party.table,
+        model_watch(artefact, loop.period_seconds, place.input, place.output),
         tolerance=loop.readback_tolerance,
         model_hash=artefact.hash,
-        meters=meters,
     )
-    fallback = PidRung(_tuning(settings.fallback, loop, limits), loop.period_seconds)
-    return Ladders((rung, fallback), solver)
+    return (rung, PidRung(_tuning(settings.fallback, loop, limits), loop.period_seconds))
 
 
 def _tuning(settings: PidSettings, loop: LoopSettings, limits: EffectiveLimits) -> PidTuning:
@@ -152,7 +139,3 @@ def _tuning(settings: PidSettings, loop: LoopSettings, limits: EffectiveLimits) 
         slack=max(loop.output_deadband, loop.readback_tolerance),
     )
     return tuning if rate is None else replace(tuning, set_point_rate_per_second=rate)
-
-
-def _named(entries: Sequence[MpcInputSettings] | Sequence[MpcOutputSettings]) -> str:
-    return ", ".join(entry.signal for entry in entries)

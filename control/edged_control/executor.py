@@ -14,7 +14,7 @@ from edged.ports import Plant, Road
 from edged.settings import ControlSettings, LoopSettings
 from edged.types import Limits, Priority, Proposal, Refused, Sample, Seal, Signal, Verdict, Waits
 from edged_control.audit import Audit
-from edged_control.controllers import SolverFactory, ladder_of
+from edged_control.controllers import Party, SolverFactory, ladder_of, party_of
 from edged_control.desk import Desk
 from edged_control.gate import Gate, Mode, credit_cap
 from edged_control.lease import Lease
@@ -24,6 +24,7 @@ from edged_control.live_limits import LimitsPush, LimitsStatus, LiveLimits
 from edged_control.loop import Loop
 from edged_control.memory import Memory
 from edged_control.model import Artefact
+from edged_control.mpc_group import groups_of
 from edged_control.rollback import RollbackGuard, RollbackMemory
 from edged_control.rollback_watch import RollbackWatch
 from edged_control.solver import Solver
@@ -108,14 +109,18 @@ class ControlExecutor:
             alarms=alarms,
         )
         self._periods = {loop.name: loop.period_seconds for loop in settings.loops}
-        self._loops: dict[str, Loop] = {}
+        paths = {loop.name: f"{line}/{loop.output}" for loop in settings.loops}
+        own = {name: self._limits.effective.get(path) or configured[path] for name, path in paths.items()}
         self._solvers: dict[str, Solver] = {}
-        for loop in settings.loops:
-            own = self._limits.effective.get(f"{line}/{loop.output}") or configured[f"{line}/{loop.output}"]
-            rungs, solver = ladder_of(loop, own, (models or {}).get(loop.name), build_solver, self._meters)
-            self._loops[loop.name] = Loop(loop, own, rungs, around)
-            if solver is not None:
-                self._solvers[loop.name] = solver
+        parties: dict[str, Party] = {}
+        for group in groups_of(settings.loops):
+            party = party_of(group, own, models or {}, build_solver, self._meters)
+            self._solvers[group.owner.name] = party.solver
+            parties |= dict.fromkeys((loop.name for loop in group.loops), party)
+        self._loops = {
+            loop.name: Loop(loop, own[loop.name], ladder_of(loop, own[loop.name], parties.get(loop.name)), around)
+            for loop in settings.loops
+        }
         self._limits.serve(around.gate.adopt, self._loops.values())
         self._audit = Audit(road, clock)
         rollback = settings.rollback
@@ -180,6 +185,8 @@ class ControlExecutor:
             began = self._clock.monotonic()
             await loop.cycle()
             self._meters.cycle_seconds.observe(self._clock.monotonic() - began)
+        else:
+            loop.miss()
         await self._audit.flush()
 
     async def submit(self, proposal: Proposal) -> Verdict:

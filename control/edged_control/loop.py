@@ -280,6 +280,10 @@ class Loop:
                 self._seen = after
                 await self._beat(after)
 
+    def miss(self) -> None:
+        """No cycle in this period: whoever controls together with this loop does not wait for it."""
+        self._proposer.miss()
+
     def view(self, seen: Seen) -> PlantView:
         """The plant around this loop as the gate sees it now."""
         settings, output, around = self._settings, self._output, self._around

@@ -53,7 +53,8 @@ class ModelWatch:
         self.fault, self._wrong, self._right, self._smoothed = "", 0.0, 0.0, 0.0
 
 
-def model_watch(artefact: Artefact, period_seconds: float) -> ModelWatch:
-    """The watch that fits the first output of a model."""
-    patience = max(PATIENCE_PERIODS * period_seconds, PATIENCE_SETTLINGS * artefact.model.settling_seconds)
-    return ModelWatch(artefact.residuals[0], period_seconds, patience)
+def model_watch(artefact: Artefact, period_seconds: float, moved: int = 0, output: int = 0) -> ModelWatch:
+    """The watch that fits one output of a model and the input that its loop moves."""
+    settling = artefact.model.channels[output][moved].settling_seconds
+    patience = max(PATIENCE_PERIODS * period_seconds, PATIENCE_SETTLINGS * settling)
+    return ModelWatch(artefact.residuals[output], period_seconds, patience)

@@ -49,6 +49,17 @@ class MpcTuning:
     disturbances: tuple[DisturbanceTuning, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which inputs a plan may move, all others stay where they are, and which outputs' errors count. Empty: all."""
+
+    free: tuple[bool, ...] = ()
+    count: tuple[bool, ...] = ()
+
+
+EVERYTHING = Part()
+
+
 class Plan(NamedTuple):
     """What is to be applied now, and the way it was thought to go on: inputs and outputs at `seconds` ahead."""
 
@@ -91,10 +102,11 @@ class Mpc:
         self._free = np.stack([system.c @ np.linalg.matrix_power(system.a, int(n)) for n in points])
         self._ramps = self._horizon.ramps(responses)
         self._kept, self._coming = self._estimator.disturbance_after(points)
-        gains = np.array([[channel.gain for channel in row] for row in model.channels])
-        bands = tuple(output_limits) or tuple(OutputLimits() for _ in model.outputs)
-        scales, moves = tuning.error_scales, tuning.move_seconds
-        self._problem = Problem(self._horizon, self._ramps, gains, scales, moves, bands)
+        self._gains = np.array([[channel.gain for channel in row] for row in model.channels])
+        self._bands = tuple(output_limits) or tuple(OutputLimits() for _ in model.outputs)
+        everything = (tuple(range(len(model.inputs))), tuple(range(len(model.outputs))))
+        self._problem = self._problem_of(*everything)
+        self._problems = {everything: self._problem}
         self._origin: tuple[Array, Array] | None = None
         self.began = False
         """Whether the estimate began anew in the last call: it took the plant for one that stands still."""
@@ -108,7 +120,7 @@ class Mpc:
         """Forgets the plant: the next measurement starts anew, as after a restart."""
         self._origin = None
         self._estimator.reset()
-        self._problem.solver.drop_warm_start()
+        self.drop_warm_start()
 
     def drop_warm_start(self) -> None:
         """The next solve starts from nothing."""
@@ -119,18 +131,31 @@ class Mpc:
         self._follow(_numbers(outputs), _numbers(applied), seconds)
 
     def update(
-        self, set_points: Sequence[float], outputs: Sequence[float], applied: Sequence[float], seconds: float
+        self,
+        set_points: Sequence[float],
+        outputs: Sequence[float],
+        applied: Sequence[float],
+        seconds: float,
+        part: Part = EVERYTHING,
     ) -> Plan | Fault:
-        """The plan from here. `applied` was read back and held in the `seconds` since the last call."""
+        """The plan from here. `applied` was read back and held in the `seconds` since the last call.
+
+        An output that does not count may be NaN: it is waited out.
+        """
         wanted, measured, held = _numbers(set_points), _numbers(outputs), _numbers(applied)
+        free, count = _chosen(part.free, len(held)), _chosen(part.count, len(measured))
         estimate = self._follow(measured, held, seconds)
-        if not all(np.isfinite(numbers).all() for numbers in (wanted, measured, held)) or not math.isfinite(seconds):
+        needed = (wanted, measured[list(count)], held)
+        if not all(np.isfinite(numbers).all() for numbers in needed) or not math.isfinite(seconds):
             return Fault("an input is not a finite number")
-        if (held < self._low).any() or (held > self._high).any():
+        if any(not self._low[j] <= held[j] <= self._high[j] for j in free):
             return Fault("an applied input is outside its limits: a person must bring it in")
+        if not free or not count:
+            return Fault("no input may be moved, or no output counts")
         if estimate is None or self._origin is None:
             return Fault("nothing is known of the plant yet")
-        return self._planned(wanted, held, estimate)
+        self._choose(free, count)
+        return self._planned(wanted, held, estimate, list(free), list(count))
 
     def _follow(self, measured: Array, applied: Array, seconds: float) -> Estimate | None:
         """The estimate now. Unknown inputs or a long pause make it start anew; unknown outputs are waited out."""
@@ -146,20 +171,45 @@ class Mpc:
         applied_from, measured_from = self._origin
         return self._estimator.follow(measured - measured_from, applied - applied_from, round(pause))
 
-    def _planned(self, wanted: Array, applied: Array, estimate: Estimate) -> Plan | Fault:
+    def _choose(self, free: tuple[int, ...], count: tuple[int, ...]) -> None:
+        """Takes the problem of these inputs and outputs; what another left behind is no start for it."""
+        problem = self._problems.get((free, count))
+        if problem is None:
+            problem = self._problems[free, count] = self._problem_of(free, count)
+        if problem is not self._problem:
+            problem.solver.drop_warm_start()
+        self._problem = problem
+
+    def _problem_of(self, free: tuple[int, ...], count: tuple[int, ...]) -> Problem:
+        tuning = self._tuning
+        return Problem(
+            self._horizon,
+            self._ramps[:, count][..., free],
+            self._gains[np.ix_(count, free)],
+            [tuning.error_scales[i] for i in count],
+            [tuning.move_seconds[j] for j in free],
+            [self._bands[i] for i in count],
+        )
+
+    def _planned(
+        self, wanted: Array, applied: Array, estimate: Estimate, free: list[int], count: list[int]
+    ) -> Plan | Fault:
         assert self._origin is not None
         applied_from, measured_from = self._origin
         ahead = measured_from + self._free @ estimate.state + self._held @ (applied - applied_from)
         ahead += self._kept * estimate.present + self._coming * estimate.final
         missing = self._horizon.reference(wanted, ahead, self._tuning.reference_seconds) - ahead
-        room = (self._low - applied, self._high - applied)
-        answer = self._problem.solve(missing, ahead, self._step, room)
+        room = ((self._low - applied)[free], (self._high - applied)[free])
+        answer = self._problem.solve(missing[:, count], ahead[:, count], self._step[free], room)
         if answer.value is None:
             return Fault(answer.fault)
-        slopes, lengths = answer.value, self._horizon.lengths
-        inputs = np.clip(applied + np.cumsum(slopes * lengths[:, None], axis=0), self._low, self._high)
-        first = np.clip(applied + slopes[0], self._low, self._high)
-        period = self._tuning.period_seconds
+        lengths, period = self._horizon.lengths, self._tuning.period_seconds
+        slopes, inputs = np.zeros((len(lengths), len(applied))), np.tile(applied, (len(lengths), 1))
+        slopes[:, free] = answer.value
+        inputs[:, free] += np.cumsum(answer.value * lengths[:, None], axis=0)
+        inputs[:, free] = np.clip(inputs[:, free], self._low[free], self._high[free])
+        first = applied.copy()
+        first[free] = np.clip(applied[free] + answer.value[0], self._low[free], self._high[free])
         return Plan(
             inputs=tuple(map(float, first)),
             seconds=self._horizon.points * period,
@@ -167,6 +217,10 @@ class Mpc:
             block_seconds=np.cumsum(lengths) * period,
             inputs_ahead=inputs,
         )
+
+
+def _chosen(marks: tuple[bool, ...], size: int) -> tuple[int, ...]:
+    return tuple(at for at in range(size) if not marks or marks[at])
 
 
 def _numbers(values: Sequence[float]) -> Array:

@@ -83,10 +83,16 @@ class Proposer:
         for rung in self._rungs:
             rung.trust()
 
+    def miss(self, present: float | None = None) -> None:
+        """In this cycle nothing can be controlled; `present` is where the output is, if that is known."""
+        for rung in self._rungs:
+            rung.miss(present, self._clock.monotonic())
+
     async def propose(self, mode: Mode, set_point: float, seen: Seen) -> Wanted:
         """What to write in this cycle. Without a good process value and readback there is nothing to want."""
         process_value, present = good_number(seen.process_value), seen.present()
         if process_value is None or present is None:
+            self.miss(present)
             return Wanted(None)
         now = self._clock.monotonic()
         seconds, self._last = min(now - self._last, credit_cap(self._settings.period_seconds)), now

@@ -42,6 +42,10 @@ class Rung(Protocol):
         """Why it can't lead in this cycle, empty when it can. The only place where it may wait, for a set time."""
         ...
 
+    def miss(self, present: float | None, now: float) -> None:
+        """There is no look in this cycle, nothing can be controlled. `present` is the readback, None if unknown."""
+        ...
+
     def propose(self, moment: Moment) -> Wish:
         """Where the output should go, from where it is."""
         ...
@@ -72,6 +76,9 @@ class PidRung:
     async def look(self, moment: Moment) -> str:
         del moment
         return ""
+
+    def miss(self, present: float | None, now: float) -> None:
+        del present, now
 
     def propose(self, moment: Moment) -> Wish:
         output = self._pid.update(moment.set_point, moment.process_value, moment.applied, moment.seconds)

@@ -46,14 +46,20 @@ class Ready(Message):
 
 
 class Question(Message):
-    """One period: what was read, `seconds` after the last question. `fresh` drops what the last solve left behind."""
+    """One period: what was read, `seconds` after the last question. `fresh` drops what the last solve left behind.
+
+    An output that could not be read is None. Inputs that are not `free` stay where they are, outputs that don't `count`
+    may go where they like; empty means all.
+    """
 
     number: int
     set_points: tuple[Finite, ...]
-    outputs: tuple[Finite, ...]
+    outputs: tuple[Finite | None, ...]
     applied: tuple[Finite, ...]
     seconds: NotNegative
     fresh: bool
+    free: tuple[bool, ...] = ()
+    count: tuple[bool, ...] = ()
 
 
 class Answer(Message):

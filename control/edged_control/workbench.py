@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from edged_control.model import decoded
-from edged_control.mpc import InputLimits, Mpc, Plan
+from edged_control.mpc import InputLimits, Mpc, Part, Plan
 from edged_control.mpc_settings import build
 from edged_control.solver_messages import Answer, Question, Setup
 
@@ -25,7 +26,9 @@ class Workbench:
         if question.fresh:
             self._mpc.drop_warm_start()
         began = time.perf_counter()
-        plan = self._mpc.update(question.set_points, question.outputs, question.applied, question.seconds)
+        outputs = [math.nan if output is None else output for output in question.outputs]
+        part = Part(question.free, question.count)
+        plan = self._mpc.update(question.set_points, outputs, question.applied, question.seconds, part)
         seconds = time.perf_counter() - began
         told = Answer(
             number=question.number,

@@ -106,7 +106,7 @@ class LoopKpis:
                 output=found.readback,
                 automatic=automatic,
                 clipped=found.last_verdict == CLIPPED,
-                fell_back=automatic and found.controller != self._loops[name].controller.kind,
+                fell_back=automatic and bool(found.rung_reason),
             )
         )
 

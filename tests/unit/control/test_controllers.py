@@ -14,14 +14,12 @@ from edged.cli import main
 from edged.config import load
 from edged.controller_settings import PidSettings
 from edged.errors import ConfigError
-from edged.metrics import Metrics
 from edged.subcommand import WRONG_INPUT
 from edged_control.controllers import ladder_of, load_models
 from edged_control.limits import EffectiveLimits
 from edged_control.model import Artefact, Channel, Port, ProcessModel, save
 from edged_control.model import load as load_artefact
 from edged_control.rung import Moment
-from edged_control.status import ControlMeters
 from edged_sim.step_test import StepTest, record
 from tests.unit.control.known_processes import in_state_space
 from tests.unit.control.rig import with_loop
@@ -182,7 +180,7 @@ def test_the_examples_model_comes_of_the_documented_commands(tmp_path: Path, art
 def test_a_pid_approaches_a_new_set_point_as_fast_as_it_is_told(rate: float | None, error: float) -> None:
     controller = PidSettings(gain=-6.0, integral_seconds=1e9, filter_seconds=0.0, set_point_rate_per_second=rate)
     limits = EffectiveLimits("line_a/forming/belt_speed_setpoint", "m/min", 0.0, 1000.0, 1000.0, 1000.0)
-    (rung,), _ = ladder_of(with_loop(controller=controller), limits, None, None, ControlMeters(Metrics()))
+    (rung,) = ladder_of(with_loop(controller=controller), limits, None)
     rest = Moment(4.0, 4.0, 150.0, 0.0, 1.0, automatic=True)
     rung.track(rest)
     assert rung.propose(rest).value == pytest.approx(150.0)

@@ -123,5 +123,5 @@ async def test_clips_are_counted(tmp_path: Path) -> None:
 
 
 async def test_another_controller_than_the_configured_one_is_a_fallback(tmp_path: Path) -> None:
-    found = await Watched(tmp_path, SimulatedLoop(noise=0.3), controller="hold").judged(3)
+    found = await Watched(tmp_path, SimulatedLoop(noise=0.3), controller="hold", rung_reason="no answer").judged(3)
     assert found["fallback_share"].value == 1.0
