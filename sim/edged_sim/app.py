@@ -78,7 +78,8 @@ class Simulation:
         self._scenario = scenario
         self._options = options
         self._clock = clock
-        self._plant = Plant(scenario.seed, unit_prefix=f"{clock.now() // NANOSECONDS_PER_MILLISECOND:x}-")
+        prefix = f"{clock.now() // NANOSECONDS_PER_MILLISECOND:x}-"
+        self._plant = Plant(scenario.seed, prefix, scenario.glass_flow)
         self._sensors = Sensors(scenario.seed, scenario.faults)
         self._due = Due(scenario.faults)
         self._stalled: list[tuple[float, FaceChild]] = []

@@ -18,6 +18,8 @@ FAILED = 1
 REJECTED = 1
 INTERRUPTED = 130
 TEP_ROWS_PER_SECOND = 10.0
+STEP_MOVE, STEP_WATCH = "forming/belt_speed_setpoint", "forming/thickness"
+STEP_BY, STEP_HOLD = 8.0, 20
 DESCRIPTION = """\
 A simulated glass line behind real servers, for trying edged without a plant.
 
@@ -134,14 +136,20 @@ def _add_steps(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     steps = commands.add_parser(
         "steps",
         help="write the recording of a step test, faster than real time",
-        description="Moves one set-point of the plant up and down and records what follows, for `edged mpc identify`. "
-        "Same options, same bytes.",
+        description="Moves set-points of the plant up and down and records what follows, for `edged mpc identify`. "
+        "Repeat --move with --by and --hold-seconds for several set-points. Same options, same bytes.",
     )
     steps.add_argument("--out", type=Path, required=True, metavar="FILE.csv", help="the recording")
-    steps.add_argument("--move", default="forming/belt_speed_setpoint", metavar="SIGNAL", help="(default: %(default)s)")
-    steps.add_argument("--watch", default="forming/thickness", metavar="SIGNAL", help="(default: %(default)s)")
-    steps.add_argument("--by", type=_positive, default=8.0, help="so far to either side (default: %(default)s)")
-    steps.add_argument("--hold-seconds", type=_whole, default=20, help="at least between moves (default: %(default)s)")
+    steps.add_argument("--move", action="append", metavar="SIGNAL", help=f"(default: {STEP_MOVE})")
+    steps.add_argument("--watch", action="append", metavar="SIGNAL", help=f"repeat it (default: {STEP_WATCH})")
+    steps.add_argument("--by", type=_positive, action="append", help=f"so far to either side (default: {STEP_BY:g})")
+    steps.add_argument(
+        "--hold-seconds", type=_whole, action="append", help=f"at least between moves (default: {STEP_HOLD})"
+    )
+    steps.add_argument("--every-seconds", type=_whole, default=1, help="between rows (default: %(default)s)")
+    steps.add_argument(
+        "--glass-flow", choices=("metered", "by_viscosity"), default="metered", help="as in a scenario (%(default)s)"
+    )
     steps.add_argument("--minutes", type=_whole, default=30, help="of plant time (default: %(default)s)")
     steps.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
     steps.set_defaults(command=_steps)
@@ -256,9 +264,21 @@ def _dataset(options: argparse.Namespace) -> None:
 
 
 def _steps(options: argparse.Namespace) -> None:
-    from edged_sim.step_test import StepTest, record
+    from edged_sim.melting import GlassFlow
+    from edged_sim.step_test import Move, StepTest, StepTestRefused, record
 
-    test = StepTest(options.move, options.watch, options.by, options.hold_seconds, options.minutes, options.seed)
+    moves = options.move or [STEP_MOVE]
+    by, hold = options.by or [STEP_BY], options.hold_seconds or [STEP_HOLD]
+    if not len(moves) == len(by) == len(hold):
+        raise StepTestRefused(f"--by and --hold-seconds must be given for each --move, got {len(by)} and {len(hold)}")
+    test = StepTest(
+        moves=[Move(*one) for one in zip(moves, by, hold, strict=True)],
+        watched=options.watch or [STEP_WATCH],
+        minutes=options.minutes,
+        seed=options.seed,
+        every_seconds=options.every_seconds,
+        flow=GlassFlow(options.glass_flow),
+    )
     print(f"{record(test, options.out):,} rows in {options.out}")
 
 

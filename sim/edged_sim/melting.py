@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from enum import StrEnum
 
 from edged.types import Value
 from edged_physics import furnace as physics
@@ -43,11 +44,19 @@ WATTS_PER_KILOWATT = 1000.0
 MILLIMETRES_PER_METRE = 1000.0
 
 
+class GlassFlow(StrEnum):
+    """How much glass is drawn: what is metered, or what its viscosity lets through the gap (flow ~ 1 / viscosity)."""
+
+    METERED = "metered"
+    BY_VISCOSITY = "by_viscosity"
+
+
 class Melting:
     """Furnace with its controller; begins in balance at the set-point."""
 
-    def __init__(self, rng: random.Random, step_seconds: float) -> None:
+    def __init__(self, rng: random.Random, step_seconds: float, flow: GlassFlow = GlassFlow.METERED) -> None:
         self.setpoint = SETPOINT_CELSIUS
+        self._flow = flow
         self.pull_rate = PULL_RATE
         self._furnace = physics.Furnace()
         inputs = physics.FurnaceInputs(0.0, PULL_RATE, 0.0, AMBIENT_CELSIUS)
@@ -58,6 +67,7 @@ class Melting:
         self._burner = Lag(BURNER_LAG_SECONDS, SLOW_STEP_SECONDS, self._integral)
         self._thermocouple = Lag(THERMOCOUPLE_LAG_SECONDS, SLOW_STEP_SECONDS, SETPOINT_CELSIUS)
         self._throat = Lag(THROAT_LAG_SECONDS, SLOW_STEP_SECONDS, self._state.melt)
+        self._usual_viscosity = viscosity(self.throat)
         self._batch_rate = PULL_RATE
         self._level = MELT_LEVEL_MM
         self._pull_wander = Wander(rng, 0.002, 240.0, step_seconds)
@@ -82,11 +92,17 @@ class Melting:
 
     def step(self, forces: Forces) -> None:
         """Advances one plant step; the slow heat balance moves once a second."""
-        self.pull_rate = forces.on(Target.PULL_RATE, PULL_RATE * (1.0 + self._pull_wander.step()))
+        self.pull_rate = forces.on(Target.PULL_RATE, PULL_RATE * self._ease() * (1.0 + self._pull_wander.step()))
         self._since_slow += self._step_seconds
         if self._since_slow >= SLOW_STEP_SECONDS - self._step_seconds / 2:
             self._since_slow = 0.0
             self._slow_step(forces)
+
+    def _ease(self) -> float:
+        """How much more easily the glass flows than usual."""
+        if self._flow is GlassFlow.METERED:
+            return 1.0
+        return self._usual_viscosity / viscosity(self.throat)
 
     def readings(self) -> dict[str, Value]:
         """True values by path below the line."""

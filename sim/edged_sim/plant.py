@@ -12,7 +12,7 @@ from edged_physics.defects import Conditions
 from edged_sim.forces import Forces
 from edged_sim.inspection import Inspection, Unit
 from edged_sim.lehr import Lehr
-from edged_sim.melting import Melting
+from edged_sim.melting import GlassFlow, Melting
 from edged_sim.shaping import Shaping
 
 STEP_SECONDS = 0.1
@@ -22,11 +22,11 @@ STEP_SECONDS = 0.1
 class Plant:
     """Furnace, forming, lehr and inspection machine. Same seed, same steps, same writes: same values."""
 
-    def __init__(self, seed: int, unit_prefix: str = "A-") -> None:
+    def __init__(self, seed: int, unit_prefix: str = "A-", flow: GlassFlow = GlassFlow.METERED) -> None:
         self.forces = Forces()
         self.seconds = 0.0
         rng = random.Random(seed)  # noqa: S311 - repeatable noise, not a secret
-        self.melting = Melting(rng, STEP_SECONDS)
+        self.melting = Melting(rng, STEP_SECONDS, flow)
         self.shaping = Shaping(rng, STEP_SECONDS, self.melting.throat)
         self.lehr = Lehr(rng, STEP_SECONDS, self.shaping.belt_speed)
         self.inspection = Inspection(rng, STEP_SECONDS, self.conditions(), unit_prefix)

@@ -13,6 +13,7 @@ from edged.faults import Faults, did_you_mean, got, report
 from edged.settings import Finite, Seconds, Section
 from edged.types import ValueType
 from edged_sim.forces import Target
+from edged_sim.melting import GlassFlow
 from edged_sim.tags import BY_PATH, Encoding, Face, Table, Tag
 
 FARTHEST_REGISTER = 65_535
@@ -226,6 +227,10 @@ class Scenario(Section):
         int, Field(ge=10, le=60_000, description="every face offers its values so often")
     ] = 100
     speed: Annotated[float, Field(gt=0, le=1000, description="plant seconds per second")] = 1.0
+    glass_flow: GlassFlow = Field(
+        default=GlassFlow.METERED,
+        description="by_viscosity: hotter glass flows faster, so that furnace and belt both move the thickness",
+    )
     duration_seconds: Seconds | None = Field(default=None, description="end by itself after so long")
     faults: tuple[Fault, ...] = ()
 

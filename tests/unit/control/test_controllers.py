@@ -20,7 +20,7 @@ from edged_control.limits import EffectiveLimits
 from edged_control.model import Artefact, Channel, Port, ProcessModel, save
 from edged_control.model import load as load_artefact
 from edged_control.rung import Moment
-from edged_sim.step_test import StepTest, record
+from edged_sim.step_test import Move, StepTest, record
 from tests.unit.control.known_processes import in_state_space
 from tests.unit.control.rig import with_loop
 
@@ -166,7 +166,7 @@ def test_what_init_prints_is_accepted(line: Path, capsys: pytest.CaptureFixture[
 
 def test_the_examples_model_comes_of_the_documented_commands(tmp_path: Path, artefact: Artefact) -> None:
     steps, found = tmp_path / "steps.csv", tmp_path / "thickness.json"
-    record(StepTest("forming/belt_speed_setpoint", "forming/thickness", 8.0, 20, 30, 1), steps)
+    record(StepTest([Move("forming/belt_speed_setpoint", 8.0, 20)], ["forming/thickness"], 30, 1), steps)
     asked = ["--input", "line_a/forming/belt_speed_setpoint", "--output", "line_a/forming/thickness"]
     assert main(["mpc", "identify", str(steps), *asked, "--artefact", str(found)]) == 0
     again = load_artefact(found)

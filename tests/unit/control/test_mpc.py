@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edged_control.estimator import DisturbanceTuning
 from edged_control.horizon import OutputLimits
 from edged_control.model import Channel, Port, ProcessModel
-from edged_control.mpc import Fault, InputLimits, Mpc, MpcTuning, Plan
+from edged_control.mpc import Fault, InputLimits, Mpc, MpcTuning, Part, Plan
 from edged_control.qp import Solver
 from edged_control.state_space import StateSpace, discretise
 
@@ -250,3 +250,50 @@ def test_bounds_that_contradict_each_other_are_a_fault_and_not_the_answer_before
     assert apart.value is None
     assert not solver.warm
     assert solver.solve(np.zeros(2), -high, high).value == pytest.approx([0.0, 0.0])
+
+
+def settled_pair(mpc: Mpc, load: float = 2.0) -> Rig:
+    """The pair with a load on its second input, after a while."""
+    rig = Rig(PAIR, mpc, [0.0, 0.0], [0.0, 0.0])
+    rig.load = np.array([0.0, load])
+    rig.run([0.0, 0.0], 10)
+    return rig
+
+
+def test_an_input_that_is_not_free_stays_and_the_other_controls_its_own_output() -> None:
+    rig = settled_pair(Mpc(PAIR, PAIR_TUNING, PAIR_LIMITS))
+    held = rig.applied[0]
+    for _ in range(80):
+        found = rig.mpc.update(
+            [3.0, 0.2], list(rig.measured()), list(rig.applied), 1.0, Part((False, True), (False, True))
+        )
+        plan = planned(found)
+        assert plan.inputs[0] == held
+        assert (plan.inputs_ahead[:, 0] == held).all()
+        rig.applied = np.array(plan.inputs)
+        rig.state = rig.system.a @ rig.state + rig.system.b @ (rig.applied - rig.start + rig.load)
+    assert rig.measured()[1] == pytest.approx(0.2, abs=1e-3)
+    assert abs(rig.measured()[0] - 3.0) > 0.5, "nobody controls it"
+
+
+def test_an_output_that_does_not_count_may_be_unknown_and_an_input_that_is_not_free_outside() -> None:
+    rig = settled_pair(Mpc(PAIR, PAIR_TUNING, PAIR_LIMITS))
+    only_second = Part((False, True), (False, True))
+    outside = [30.0, rig.applied[1]]
+    assert isinstance(rig.mpc.update([0.0, 0.0], [math.nan, 0.1], outside, 1.0, only_second), Plan)
+    assert isinstance(rig.mpc.update([0.0, 0.0], [0.0, math.nan], outside, 1.0, only_second), Fault)
+    assert isinstance(rig.mpc.update([0.0, 0.0], [0.0, 0.1], outside, 1.0), Fault)
+    assert isinstance(
+        rig.mpc.update([0.0, 0.0], [0.0, 0.1], [0.0, 0.0], 1.0, Part((False, False), (True, True))), Fault
+    )
+
+
+def test_a_part_that_comes_and_goes_plans_as_one_that_was_always_so() -> None:
+    """What the solve of another part left behind is no start."""
+    part = Part((False, True), (False, True))
+    fresh, switched = (settled_pair(Mpc(PAIR, PAIR_TUNING, PAIR_LIMITS)) for _ in range(2))
+    for rig, chosen in ((switched, part), (fresh, Part())):
+        rig.mpc.update([1.0, 0.1], list(rig.measured()), list(rig.applied), 1.0, chosen)
+    now = [1.0, 0.1], list(fresh.measured()), list(fresh.applied), 0.0
+    assert planned(switched.mpc.update(*now)).inputs == pytest.approx(planned(fresh.mpc.update(*now)).inputs, abs=1e-9)
+    assert planned(switched.mpc.update(*now, part)).inputs == planned(fresh.mpc.update(*now, part)).inputs
