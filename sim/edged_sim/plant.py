@@ -27,7 +27,7 @@ class Plant:
         self.seconds = 0.0
         rng = random.Random(seed)  # noqa: S311 - repeatable noise, not a secret
         self.melting = Melting(rng, STEP_SECONDS, flow)
-        self.shaping = Shaping(rng, STEP_SECONDS, self.melting.throat)
+        self.shaping = Shaping(rng, STEP_SECONDS, self.melting.throat, flow)
         self.lehr = Lehr(rng, STEP_SECONDS, self.shaping.belt_speed)
         self.inspection = Inspection(rng, STEP_SECONDS, self.conditions(), unit_prefix)
         self._owed = 0.0

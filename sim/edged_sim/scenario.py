@@ -229,7 +229,7 @@ class Scenario(Section):
     speed: Annotated[float, Field(gt=0, le=1000, description="plant seconds per second")] = 1.0
     glass_flow: GlassFlow = Field(
         default=GlassFlow.METERED,
-        description="by_viscosity: hotter glass flows faster, so that furnace and belt both move the thickness",
+        description="by_viscosity: hot glass flows fast, and cools less before a fast belt: furnace and belt move both",
     )
     duration_seconds: Seconds | None = Field(default=None, description="end by itself after so long")
     faults: tuple[Fault, ...] = ()

@@ -10,6 +10,7 @@ from edged.types import Value
 from edged_physics import forming as physics
 from edged_physics.dynamics import Delay, DelayedLag, Lag
 from edged_sim.forces import Forces, Target
+from edged_sim.melting import GlassFlow
 from edged_sim.wander import Wander
 
 BELT_SPEED = 150.0
@@ -52,7 +53,10 @@ SAMPLE_SECONDS = 1.0
 class Shaping:
     """Belt, ribbon, moulds and press; begins in balance at 4.0 mm."""
 
-    def __init__(self, rng: random.Random, step_seconds: float, throat: float) -> None:
+    def __init__(
+        self, rng: random.Random, step_seconds: float, throat: float, flow: GlassFlow = GlassFlow.METERED
+    ) -> None:
+        self._flow = flow
         self.belt_setpoint = BELT_SPEED
         self.mould_setpoint = MOULD_CELSIUS
         self.pressure_setpoint = FORMING_PRESSURE_MPA
@@ -109,7 +113,7 @@ class Shaping:
         self._bow.step()
         self._mould.step(forces.on(Target.MOULD_TEMPERATURE, self.mould_setpoint))
         self._mould_wander.step()
-        self._glass.step(throat - GLASS_DROP_KELVIN)
+        self._glass.step(throat - self._drop())
         self._step_pressure(forces)
 
     def readings(self) -> dict[str, Value]:
@@ -144,6 +148,12 @@ class Shaping:
             "forming/running": self.running,
         }
         return values
+
+    def _drop(self) -> float:
+        """By how much the glass cools on its way here, K: in proportion to the time that it takes."""
+        if self._flow is GlassFlow.METERED:
+            return GLASS_DROP_KELVIN
+        return GLASS_DROP_KELVIN * BELT_SPEED / max(self.belt_speed, SLOWEST_RIBBON)
 
     def _step_pressure(self, forces: Forces) -> None:
         coupling = PRESSURE_PER_SPEED * (self._belt_to_press.step(self.belt_speed) - BELT_SPEED)
