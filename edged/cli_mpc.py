@@ -40,7 +40,9 @@ def add_mpc(commands: Commands) -> None:
     identify.add_argument("--artefact", type=Path, required=True, metavar="FILE", help="where the model is written")
     init = add_command(below, "init", "print the configuration of a controller for a model", EXAMPLE, _init)
     init.add_argument("model", type=Path, metavar="FILE", help="the artefact")
-    init.add_argument("--loop", required=True, metavar="NAME", help="the loop's name in the configuration")
+    init.add_argument(
+        "--loop", required=True, action="append", metavar="NAME", help="its name in the configuration; one an output"
+    )
 
 
 def _identify(options: argparse.Namespace) -> int:

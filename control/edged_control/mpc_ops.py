@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edged.controller_settings import MpcSettings
+from edged.controller_settings import MpcSettings, PidSettings
 from edged_control.dynamics import Dynamics
 from edged_control.identify import IdentificationReport, identify
-from edged_control.model import Artefact, Port, load, save
-from edged_control.mpc_settings import proposed, proposed_period
+from edged_control.model import Artefact, Port, UnusableModel, load, save
+from edged_control.mpc_settings import proposed, proposed_period, proposed_pid
 from edged_control.recording_file import read_recording
 from edged_control.structures import OutputReport, Structure
 
@@ -47,14 +47,32 @@ def report_text(report: IdentificationReport) -> str:
     return "\n".join(lines)
 
 
-def init_text(path: Path, loop: str) -> str:
-    """The commented configuration of a loop's controller for the artefact at `path`. Raises UnusableModel."""
+def init_text(path: Path, loops: Sequence[str]) -> str:
+    """The commented configuration of the loops' controllers for the artefact at `path`. Raises UnusableModel.
+
+    A loop for each output, in the model's order; it moves the input in the same place.
+    """
     artefact = load(path)
-    period = max(proposed_period(artefact.model), artefact.period_seconds)
-    if artefact.model.dynamics is not None:
+    model, count = artefact.model, len(loops)
+    if not count == len(model.inputs) == len(model.outputs):
+        sizes = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
+        raise UnusableModel(f"{path}: a loop has one of each, the model has {sizes}, got --loop {', '.join(loops)}")
+    period = max(proposed_period(model), artefact.period_seconds)
+    if model.dynamics is not None:
         period = artefact.period_seconds * math.floor(period / artefact.period_seconds)
-    settings = proposed(artefact.model, path, [ERROR_SCALE] * len(artefact.model.outputs), period)
-    return "\n".join([*_head(artefact, loop, period), *_body(settings, artefact)]) + "\n"
+    scales = [ERROR_SCALE] if count == 1 else [float(f"{residual:.2g}") for residual in artefact.residuals]
+    settings = proposed(model, path, scales, period)
+    lines = [*_head(artefact, loops[0], period), *_body(settings, artefact)]
+    for output, loop in enumerate(loops[1:], start=1):
+        lines += [
+            f"# Controller of the loop {loop}, of the same period: its part in that MPC.",
+            "---",
+            "controller:",
+            "  kind: shared_mpc",
+            f"  loop: {loops[0]}",
+            *_fallback(proposed_pid(model, output, period)),
+        ]
+    return "\n".join(lines) + "\n"
 
 
 def _output_lines(inputs: Sequence[Port], output: OutputReport) -> list[str]:
@@ -116,9 +134,11 @@ def _body(settings: MpcSettings, artefact: Artefact) -> list[str]:
             f"      disturbance_settling_seconds: {output.disturbance_settling_seconds:g}  # more: calmer under noise",
             f"      # low: and high: keep the output in a band, in {unit}, where that is possible",
         ]
-    pid = settings.fallback
+    return [*lines, *_fallback(settings.fallback)]
+
+
+def _fallback(pid: PidSettings) -> list[str]:
     return [
-        *lines,
         "  fallback:                # moves the output whenever the MPC can't",
         "    kind: pid",
         f"    gain: {pid.gain:g}",

@@ -37,30 +37,33 @@ def build(settings: MpcSettings, model: ProcessModel, limits: Sequence[InputLimi
 
 
 def proposed(model: ProcessModel, path: Path, error_scales: Sequence[float], period_seconds: float) -> MpcSettings:
-    """Settings by the tuning rule: each signal by the fastest path that it has, the PID for a loop of that period."""
-    columns = list(zip(*model.channels, strict=True))
-    slowest = max(_span(_fastest(row)) for row in model.channels)
+    """Settings by the tuning rule: each signal by the path of its loop, the PID for the first loop at that period."""
+    rows, columns = _own_paths(model)
+    slowest = max(map(_span, rows))
     return MpcSettings(
         model=path,
         horizon_seconds=_rounded(max(HORIZON_SPANS * slowest, model.settling_seconds)),
         inputs=tuple(
-            MpcInputSettings(
-                signal=_below_line(port.signal), move_seconds=_rounded(MOVE_SHARE * _span(_fastest(column)))
-            )
-            for port, column in zip(model.inputs, columns, strict=True)
+            MpcInputSettings(signal=_below_line(port.signal), move_seconds=_rounded(MOVE_SHARE * _span(path)))
+            for port, path in zip(model.inputs, columns, strict=True)
         ),
         outputs=tuple(
             MpcOutputSettings(
                 signal=_below_line(port.signal),
                 error_scale=scale,
-                reference_seconds=_rounded(REFERENCE_SHARE * _span(_fastest(row))),
-                disturbance_lag_seconds=_rounded(DISTURBANCE_LAG_SHARE * _lags(_fastest(row))),
-                disturbance_settling_seconds=_rounded(SETTLING_SHARE * _span(_fastest(row))),
+                reference_seconds=_rounded(REFERENCE_SHARE * _span(path)),
+                disturbance_lag_seconds=_rounded(DISTURBANCE_LAG_SHARE * _lags(path)),
+                disturbance_settling_seconds=_rounded(SETTLING_SHARE * _span(path)),
             )
-            for port, row, scale in zip(model.outputs, model.channels, error_scales, strict=True)
+            for port, path, scale in zip(model.outputs, rows, error_scales, strict=True)
         ),
-        fallback=_simc(_fastest(model.channels[0]), period_seconds),
+        fallback=proposed_pid(model, 0, period_seconds),
     )
+
+
+def proposed_pid(model: ProcessModel, output: int, period_seconds: float) -> PidSettings:
+    """The PID below the MPC for the loop of one output."""
+    return _simc(_own_paths(model)[0][output], period_seconds)
 
 
 def proposed_period(model: ProcessModel) -> float:
@@ -78,6 +81,14 @@ def _simc(channel: Channel, period_seconds: float) -> PidSettings:
         integral_seconds=_rounded(min(lag, 8.0 * dead_time)),
         filter_seconds=_rounded(PID_FILTER_SHARE * dead_time),
     )
+
+
+def _own_paths(model: ProcessModel) -> tuple[list[Channel], list[Channel]]:
+    """By output and by input: those in the same place of a square model are a loop, else each has its fastest path."""
+    own = [row[i] for i, row in enumerate(model.channels) if i < len(row) and row[i].gain]
+    if len(own) == len(model.inputs) == len(model.outputs):
+        return own, own
+    return [_fastest(row) for row in model.channels], [_fastest(row) for row in zip(*model.channels, strict=True)]
 
 
 def _fastest(channels: Sequence[Channel]) -> Channel:

@@ -108,7 +108,7 @@ def test_an_absent_empty_or_standing_file_is_named(tmp_path: Path) -> None:
 def test_the_configuration_of_a_model_is_valid_and_makes_a_controller(tmp_path: Path) -> None:
     path = tmp_path / "belt.json"
     save(Artefact(MODEL, 1.0, (95.0,), (93.0,), (0.01,), "steps.csv", "abc"), path)
-    text = init_text(path, "thickness")
+    text = init_text(path, ["thickness"])
     assert text.count("#") > 5
     settings = MpcSettings.model_validate(yaml.safe_load(text)["controller"])
     assert settings.outputs[0].signal == "forming/thickness"
