@@ -1,0 +1,122 @@
+"""Loops that share one MPC: the example, and every way in which they do not fit together, named by file and field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+import pytest
+
+from edged.cli import main
+from edged.config import load
+from edged_control.controllers import load_models
+from edged_control.model import Channel, Port, ProcessModel, save
+from edged_control.model import load as load_artefact
+from tests.unit.control.test_controllers import changed, faults
+
+
+@pytest.fixture
+def pair(project: Path, tmp_path: Path) -> Path:
+    """A copy of the coupled example that may be changed."""
+    (tmp_path / "models").mkdir()
+    for name in ("line-a-coupled.yaml", "ceiling-line-a.yaml", "models/glass.json"):
+        (tmp_path / name).write_bytes((project / "configs" / name).read_bytes())
+    return tmp_path / "line-a-coupled.yaml"
+
+
+def test_the_example_is_sound_and_its_model_is_for_both_loops(pair: Path) -> None:
+    found = load_models(load(pair, {}, tolerate_missing=True))
+    assert list(found.by_loop) == ["glass_temperature"]
+    assert found.missing == ()
+    assert len(found.by_loop["glass_temperature"].residuals) == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place", "words"),
+    [
+        ("loop: glass_temperature", "loop: glass", "1.controller.loop", "there is no loop glass with an MPC"),
+        ("loop: glass_temperature", "loop: thickness", "1.controller.loop", "there are glass_temperature"),
+        (
+            "period_seconds: 5\n      readback_tolerance: 0.01\n      output_deadband: 0.15",
+            "period_seconds: 4\n      readback_tolerance: 0.01\n      output_deadband: 0.15",
+            "1.period_seconds",
+            "must be that of glass_temperature, 5 s, got 4",
+        ),
+        (
+            "          - signal: forming/belt_speed_setpoint\n            move_seconds: 4\n",
+            "",
+            "0.controller.inputs",
+            "must be furnace/temperature_setpoint, forming/belt_speed_setpoint, which its loops name",
+        ),
+        (
+            "          - signal: furnace/temperature_setpoint\n            move_seconds: 170\n"
+            "          - signal: forming/belt_speed_setpoint\n            move_seconds: 4\n",
+            "          - signal: forming/belt_speed_setpoint\n            move_seconds: 4\n"
+            "          - signal: furnace/temperature_setpoint\n            move_seconds: 170\n",
+            "0.controller.inputs",
+            "must be those of the model, in its order",
+        ),
+    ],
+)
+def test_loops_that_do_not_fit_together_are_refused(
+    pair: Path, before: str, after: str, place: str, words: str
+) -> None:
+    text = pair.read_text()
+    assert before in text
+    pair.write_text(text.replace(before, after))
+    assert any(f"control.loops.{place}: " in fault and words in fault for fault in faults(pair)), faults(pair)
+
+
+def test_a_loop_that_leaves_makes_the_model_one_for_other_signals(pair: Path) -> None:
+    text = pair.read_text()
+    part = "        kind: shared_mpc      # its part in the MPC of the loop above\n        loop: glass_temperature\n"
+    own = "        kind: pid\n        gain: -6.63\n        integral_seconds: 2.65\n"
+    assert part in text
+    pair.write_text(text[: text.index(part)] + own)
+    found = faults(pair)
+    assert len(found) == 2
+    assert "control.loops.0.controller.inputs: must be furnace/temperature_setpoint alone" in found[0]
+    assert "control.loops.0.controller.outputs: must be forming/glass_temperature alone" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "words"),
+    [
+        (
+            lambda model: {"outputs": (model.outputs[0], Port(model.outputs[1].signal, "um"))},
+            "outputs",
+            "forming/thickness is in 'mm', the model speaks of it in 'um'",
+        ),
+        (
+            lambda model: {"channels": (model.channels[0], (model.channels[1][0], Channel(0.0)))},
+            "model",
+            "forming/belt_speed_setpoint does not move forming/thickness, as the loop thickness wants it",
+        ),
+    ],
+)
+def test_a_model_for_other_units_or_without_the_path_of_a_loop_is_refused(
+    pair: Path, change: Callable[[ProcessModel], dict[str, Any]], place: str, words: str
+) -> None:
+    path = pair.parent / "models" / "glass.json"
+    found = load_artefact(path)
+    save(changed(found, **change(found.model)), path)
+    (fault,) = faults(pair)
+    assert f"control.loops.0.controller.{place}: " in fault
+    assert words in fault
+
+
+def test_what_init_prints_for_both_loops_is_accepted(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(pair.parent / "models" / "glass.json")
+    assert main(["mpc", "init", model, "--loop", "glass_temperature", "--loop", "thickness"]) == 0
+    first, second = capsys.readouterr().out.split("---\n")
+    text = pair.read_text()
+    places = [(text.rindex("      controller:"), len(text), second)]
+    places.append((text.index("      controller:"), text.index("    - name: thickness"), first))
+    for start, end, printed in places:
+        text = text[:start] + indent(printed, " " * 6) + text[end:]
+    pair.write_text(text)
+    assert main(["check", "--tolerate-missing", str(pair)]) == 0
+    assert main(["mpc", "init", model, "--loop", "thickness"]) == 1
+    assert "the model has 2 inputs and 2 outputs, got --loop thickness" in capsys.readouterr().err
