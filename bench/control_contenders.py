@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.control_plants import Case, Path
-from edged_control.estimator import DisturbanceTuning
+from edged_control.disturbances import DisturbanceTuning
 from edged_control.gate import credit_cap
 from edged_control.model import Channel, Port, ProcessModel
 from edged_control.mpc import Fault, InputLimits, Mpc, MpcTuning
@@ -28,6 +28,8 @@ class Dials:
     reference: float
     disturbance_lag: float
     disturbance_settling: float
+    load: float | None = None
+    """How far the load of the input walks in an hour; given for both or for none."""
 
 
 class SimcPid:
@@ -150,4 +152,6 @@ def tuning_of(case: Case, dials: Sequence[Dials]) -> MpcTuning:
             )
             for path, dial in pairs
         ),
+        loads=tuple(dial.load for dial in dials if dial.load is not None),
+        noises=tuple(output.noise for output in case.outputs),
     )

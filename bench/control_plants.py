@@ -243,6 +243,10 @@ COLD_END = replace(
 """The same line, its thickness known only behind the lehr: 150 m at 100 m/min."""
 
 
+CHANGEOVER = replace(COLD_END, name="changeover", steps=(20.0, 0.05), loads=(12.0, 1.25))
+"""The same line, hotter glass for another product, and four times the load of the furnace."""
+
+
 def mirrored(case: Case) -> Case:
     """The case with every step and load the other way: for tuning, so that not even the scripts are the same."""
     return replace(case, steps=tuple(-step for step in case.steps), loads=tuple(-load for load in case.loads))

@@ -40,6 +40,9 @@ class MpcInputSettings(Section):
 
     signal: SignalName
     move_seconds: NotNegative = Field(description="over which time a step is spread where nothing presses")
+    load_per_hour: Positive | None = Field(
+        default=None, description="how far an unseen load of this input walks in an hour, in its unit; for all or none"
+    )
 
 
 class MpcSettings(Section):
@@ -57,6 +60,8 @@ class MpcSettings(Section):
         names = [*(entry.signal for entry in self.inputs), *(output.signal for output in self.outputs)]
         if len(set(names)) != len(names):
             raise ValueError(f"every signal must be named once, got {', '.join(names)}")
+        if len({entry.load_per_hour is None for entry in self.inputs}) > 1:
+            raise ValueError("load_per_hour must be given for all inputs or for none")
         return self
 
 

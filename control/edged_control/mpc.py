@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edged_control.estimator import DisturbanceTuning, Estimate, Estimator
+from edged_control.disturbances import Disturbances, DisturbanceTuning, at_inputs, at_outputs
+from edged_control.estimator import Estimate, Estimator
 from edged_control.horizon import Horizon, OutputLimits, Problem
 from edged_control.model import ProcessModel
 from edged_control.state_space import Array, discretise
@@ -38,7 +39,8 @@ class MpcTuning:
 
     `error_scales` are errors of the outputs that hurt alike, `move_seconds` for each input how slowly it is to move
     (the time over which a step is spread where nothing presses), `reference_seconds` for each output the time constant
-    in which it is brought to its set-point (0: as fast as the moves allow).
+    in which it is brought to its set-point (0: as fast as the moves allow). Disturbances are looked for at the outputs;
+    where there are `loads`, how far that of each input walks in an hour, at the inputs, against `noises` of outputs.
     """
 
     period_seconds: float
@@ -47,6 +49,8 @@ class MpcTuning:
     move_seconds: tuple[float, ...]
     reference_seconds: tuple[float, ...]
     disturbances: tuple[DisturbanceTuning, ...]
+    loads: tuple[float, ...] = ()
+    noises: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +98,15 @@ class Mpc:
         self._low = np.array([limit.low for limit in limits])
         self._high = np.array([limit.high for limit in limits])
         self._step = np.array([limit.rate_per_second for limit in limits]) * tuning.period_seconds
-        self._estimator = Estimator(system, tuning.disturbances, tuning.period_seconds)
+        disturbances = _disturbances(model, tuning)
+        self._estimator = Estimator(system, disturbances)
         self._horizon = Horizon(model, tuning.period_seconds, tuning.horizon_seconds)
         points = self._horizon.points
         responses = system.step_responses(int(points[-1]))
         self._held = responses[points]
         self._free = np.stack([system.c @ np.linalg.matrix_power(system.a, int(n)) for n in points])
         self._ramps = self._horizon.ramps(responses)
-        self._kept, self._coming = self._estimator.disturbance_after(points)
+        self._disturbed = disturbances.after(points)
         self._gains = np.array([[channel.gain for channel in row] for row in model.channels])
         self._bands = tuple(output_limits) or tuple(OutputLimits() for _ in model.outputs)
         everything = (tuple(range(len(model.inputs))), tuple(range(len(model.outputs))))
@@ -197,7 +202,7 @@ class Mpc:
         assert self._origin is not None
         applied_from, measured_from = self._origin
         ahead = measured_from + self._free @ estimate.state + self._held @ (applied - applied_from)
-        ahead += self._kept * estimate.present + self._coming * estimate.final
+        ahead += self._disturbed @ estimate.disturbance
         missing = self._horizon.reference(wanted, ahead, self._tuning.reference_seconds) - ahead
         room = ((self._low - applied)[free], (self._high - applied)[free])
         answer = self._problem.solve(missing[:, count], ahead[:, count], self._step[free], room)
@@ -217,6 +222,12 @@ class Mpc:
             block_seconds=np.cumsum(lengths) * period,
             inputs_ahead=inputs,
         )
+
+
+def _disturbances(model: ProcessModel, tuning: MpcTuning) -> Disturbances:
+    if tuning.loads:
+        return at_inputs(model, tuning.loads, tuning.noises, tuning.period_seconds)
+    return at_outputs(tuning.disturbances, tuning.period_seconds)
 
 
 def _chosen(marks: tuple[bool, ...], size: int) -> tuple[int, ...]:

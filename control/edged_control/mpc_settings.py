@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edged.controller_settings import MpcInputSettings, MpcOutputSettings, MpcSettings, PidSettings
-from edged_control.estimator import DisturbanceTuning
+from edged_control.disturbances import DisturbanceTuning
 from edged_control.horizon import OutputLimits
 from edged_control.model import Channel, ProcessModel
 from edged_control.mpc import InputLimits, Mpc, MpcTuning
@@ -19,8 +19,14 @@ PID_FILTER_SHARE = 0.3
 """Of the dead time: heavier than what costs a PID least, for a calm output."""
 
 
-def build(settings: MpcSettings, model: ProcessModel, limits: Sequence[InputLimits], period_seconds: float) -> Mpc:
-    """The controller. Raises UnusableModel."""
+def build(
+    settings: MpcSettings,
+    model: ProcessModel,
+    limits: Sequence[InputLimits],
+    period_seconds: float,
+    noises: Sequence[float] = (),
+) -> Mpc:
+    """The controller; `noises` are the deviations that the identification left. Raises UnusableModel."""
     tuning = MpcTuning(
         period_seconds=period_seconds,
         horizon_seconds=settings.horizon_seconds,
@@ -31,6 +37,8 @@ def build(settings: MpcSettings, model: ProcessModel, limits: Sequence[InputLimi
             DisturbanceTuning(output.disturbance_lag_seconds, output.disturbance_settling_seconds)
             for output in settings.outputs
         ),
+        loads=tuple(entry.load_per_hour for entry in settings.inputs if entry.load_per_hour is not None),
+        noises=tuple(noises),
     )
     bands = [_band(output.low, output.high) for output in settings.outputs]
     return Mpc(model, tuning, limits, bands)

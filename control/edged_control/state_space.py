@@ -128,14 +128,14 @@ def _taps(channel: Channel, period: float) -> _Taps:
     rest = max(channel.dead_time_seconds - whole * period, 0.0)
     if rest < ALIGNED * period:
         rest = 0.0
-    until_end, _ = _held(channel, period)
-    rest_end, late = _held(channel, period - rest)
-    _, started = _held(channel, rest)
+    until_end, _ = held_lags(channel, period)
+    rest_end, late = held_lags(channel, period - rest)
+    _, started = held_lags(channel, rest)
     return _Taps(until_end, whole, late, rest_end @ started)
 
 
-def _held(channel: Channel, seconds: float) -> tuple[Array, Array]:
-    """Transition and input vectors of the unit-gain lags over a time in which the input is held."""
+def held_lags(channel: Channel, seconds: float) -> tuple[Array, Array]:
+    """Transition and input vectors of the unit-gain lags of a channel over a time in which the input is held."""
     if channel.second_lag_seconds > 0.0:
         first, second = 1.0 / channel.lag_seconds, 1.0 / channel.second_lag_seconds
         rates = np.array([[-first, 0.0, first], [second, -second, 0.0], [0.0, 0.0, 0.0]])

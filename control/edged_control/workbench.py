@@ -18,7 +18,7 @@ class Workbench:
         artefact = decoded(setup.artefact.encode(), "the artefact")
         limits = [InputLimits(limit.low, limit.high, limit.rate_per_second) for limit in setup.limits]
         self.model_hash = artefact.hash
-        self._mpc: Mpc = build(setup.settings, artefact.model, limits, setup.period_seconds)
+        self._mpc: Mpc = build(setup.settings, artefact.model, limits, setup.period_seconds, artefact.residuals)
         self._try_out(limits, len(artefact.model.outputs))
 
     def answer(self, question: Question) -> Answer:

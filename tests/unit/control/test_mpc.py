@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edged_control.estimator import DisturbanceTuning
+from edged_control.disturbances import DisturbanceTuning
 from edged_control.horizon import OutputLimits
 from edged_control.model import Channel, Port, ProcessModel
 from edged_control.mpc import Fault, InputLimits, Mpc, MpcTuning, Part, Plan

@@ -16,6 +16,9 @@ from edged_control.model import Channel, Port, ProcessModel, save
 from edged_control.model import load as load_artefact
 from tests.unit.control.test_controllers import changed, faults
 
+FURNACE = "          - signal: furnace/temperature_setpoint\n            move_seconds: 170\n"
+BELT = "          - signal: forming/belt_speed_setpoint\n            move_seconds: 4\n"
+
 
 @pytest.fixture
 def pair(project: Path, tmp_path: Path) -> Path:
@@ -45,16 +48,14 @@ def test_the_example_is_sound_and_its_model_is_for_both_loops(pair: Path) -> Non
             "must be that of glass_temperature, 5 s, got 4",
         ),
         (
-            "          - signal: forming/belt_speed_setpoint\n            move_seconds: 4\n",
+            BELT,
             "",
             "0.controller.inputs",
             "must be furnace/temperature_setpoint, forming/belt_speed_setpoint, which its loops name",
         ),
         (
-            "          - signal: furnace/temperature_setpoint\n            move_seconds: 170\n"
-            "          - signal: forming/belt_speed_setpoint\n            move_seconds: 4\n",
-            "          - signal: forming/belt_speed_setpoint\n            move_seconds: 4\n"
-            "          - signal: furnace/temperature_setpoint\n            move_seconds: 170\n",
+            FURNACE + BELT,
+            BELT + FURNACE,
             "0.controller.inputs",
             "must be those of the model, in its order",
         ),
