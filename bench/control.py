@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.control_contenders import Dials, LinearMpc, PidPair, SimcPid
+from bench.control_floor import least_error
 from bench.control_loop import LOAD_SPAN, Controller, Trace, run
 from bench.control_pictures import draw
 from bench.control_plants import CHANGEOVER, COLD_END, COUPLED, NOMINAL, SCORED, SINGLES, Case, Mismatch
@@ -102,13 +103,14 @@ class Comparison:
     """Runs the contenders and gathers rows, bars and solve times."""
 
     def __init__(self, seeds: Sequence[int]) -> None:
-        self._seeds = seeds
+        self.seeds = seeds
         self.report = Report(
             "control", ("loop", "against", "plant", "output", "IAE ratio", "travel ratio", "min out MPC", "min out PID")
         )
         self.solve_seconds: list[float] = []
         self._known: dict[tuple[str, str], tuple[Score, ...]] = {}
         self.faults = 0
+        self.figures: dict[str, float] = {}
 
     def case(self, case: Case, against: str, rival: Maker) -> list[Compared]:
         """Every scored plant."""
@@ -141,7 +143,7 @@ class Comparison:
 
     def _runs(self, case: Case, mismatch: Mismatch, make: Callable[[], Controller]) -> tuple[Score, ...]:
         traces = []
-        for seed in self._seeds:
+        for seed in self.seeds:
             controller = make()
             traces.append(run(case, mismatch, controller, seed))
             if isinstance(controller, LinearMpc):
@@ -165,7 +167,10 @@ def singles(comparison: Comparison) -> None:
 
 
 def coupled(comparison: Comparison, case: Case) -> None:
-    """Glass temperature and thickness against a pair of PIDs, without and with decoupling."""
+    """Glass temperature and thickness against a pair of PIDs, without and with decoupling.
+
+    The figure `least_ratio` is that of a controller that knows everything but the future (`control_floor`).
+    """
     for name, decoupled in (("PID pair", False), ("decoupled", True)):
         found = comparison.case(case, name, partial(PidPair, decoupled=decoupled, shares=PAIR_FILTERS[case.name]))
         for at, output in enumerate(case.outputs):
@@ -175,6 +180,8 @@ def coupled(comparison: Comparison, case: Case) -> None:
                 Bar(f"{what}, IAE, nominal", errors[0], 0.5),
                 Bar(f"{what}, IAE, worst mismatch", max(errors), 0.5),
             ]
+        least = least_error(case) * len(comparison.seeds) / found[0].pid[1].error
+        comparison.figures[f"{case.name}_against_{name.replace(' ', '_')}_least_ratio"] = least
         outside = max(one.mpc[1].minutes_out for one in found)
         comparison.report.bars.append(Bar(f"{case.name} against {name}: thickness, minutes out", outside, 0.0))
 
@@ -195,6 +202,7 @@ def main(arguments: Sequence[str]) -> int:
     report = comparison.report
     milliseconds = [1000.0 * seconds for seconds in comparison.solve_seconds]
     report.figures = {
+        **comparison.figures,
         "solver_p50_ms": percentile(milliseconds, 0.5),
         "solver_p99_ms": percentile(milliseconds, 0.99),
         "solver_worst_ms": max(milliseconds, default=math.nan),
