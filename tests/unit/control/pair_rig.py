@@ -75,6 +75,15 @@ def pair_loops(found: Artefact, loop: LoopSettings = LOOP) -> tuple[LoopSettings
     return first, second
 
 
+class PairClock(VirtualClock):
+    """Whoever sleeps moves the time, and with it both plants."""
+
+    rig: PairRig
+
+    async def sleep(self, seconds: float) -> None:
+        self.rig.advance(max(seconds, 0.0))
+
+
 class SharedTime(VirtualClock):
     """The time of another clock, which alone moves it."""
 
@@ -125,7 +134,8 @@ class PairRig:
         self._folder = folder
         self.artefact = pair_artefact()
         self.loops = pair_loops(self.artefact, loop)
-        self.clock = VirtualClock()
+        self.clock = PairClock()
+        self.clock.rig = self
         self.seal = Seal()
         self.first = SimulatedPlc(self.clock, self.seal)
         self.second = SimulatedPlc(SharedTime(self.clock), self.seal)
