@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edged_control.disturbances import DisturbanceTuning
+from edged_control.disturbances import DisturbanceTuning, at_inputs, at_outputs
+from edged_control.estimator import Estimator
 from edged_control.horizon import OutputLimits
-from edged_control.model import Channel, Port, ProcessModel
+from edged_control.model import Channel, Port, ProcessModel, UnusableModel
 from edged_control.mpc import Fault, InputLimits, Mpc, MpcTuning, Part, Plan
 from edged_control.qp import Solver
 from edged_control.state_space import StateSpace, discretise
@@ -297,3 +298,40 @@ def test_a_part_that_comes_and_goes_plans_as_one_that_was_always_so() -> None:
     now = [1.0, 0.1], list(fresh.measured()), list(fresh.applied), 0.0
     assert planned(switched.mpc.update(*now)).inputs == pytest.approx(planned(fresh.mpc.update(*now)).inputs, abs=1e-9)
     assert planned(switched.mpc.update(*now, part)).inputs == planned(fresh.mpc.update(*now, part)).inputs
+
+
+LOADED = replace(PAIR_TUNING, loads=(20.0, 20.0), noises=(0.5, 0.01))
+
+
+@given(load=st.floats(-3.0, 3.0), other=st.floats(-3.0, 3.0))
+@settings(max_examples=10, deadline=None)
+def test_no_offset_stays_where_loads_are_looked_for_at_the_inputs(load: float, other: float) -> None:
+    rig = Rig(PAIR, Mpc(PAIR, LOADED, PAIR_LIMITS), [0.0, 0.0], [1.0, -0.2])
+    rig.load = np.array([load, other])
+    rig.run([0.0, 0.0], 300)
+    assert rig.measured() == pytest.approx([0.0, 0.0], abs=2e-3)
+
+
+def test_what_a_load_will_still_do_to_the_other_output_is_foreseen() -> None:
+    """Looked for at the outputs it is taken for done as soon as it is seen."""
+    plain = replace(
+        PAIR, channels=tuple(tuple(replace(one, dead_time_seconds=0.0) for one in row) for row in PAIR.channels)
+    )
+    plant, nothing = discretise(plain, 1.0), np.zeros(2)
+    off = []
+    for known in (at_inputs(plain, (120.0, 120.0), (0.05, 0.001), 1.0), at_outputs(PAIR_TUNING.disturbances, 1.0)):
+        estimator, state = Estimator(plant, known), plant.steady(nothing)
+        for _ in range(8):
+            found = estimator.follow(plant.c @ state, nothing, 1)
+            state = plant.a @ state + plant.b @ np.array([4.0, 0.0])
+        (ahead,) = known.after(np.array([40])) @ found.disturbance
+        off.append(abs(float(ahead[1]) - 4.0 * PAIR.channels[1][0].gain))
+    assert off[0] < 0.25 * off[1]
+
+
+def test_loads_that_cannot_be_told_from_the_outputs_are_refused() -> None:
+    alike = replace(
+        PAIR, channels=(PAIR.channels[0], tuple(replace(one, gain=2.0 * one.gain) for one in PAIR.channels[0]))
+    )
+    with pytest.raises(UnusableModel, match="can't be told from the outputs"):
+        Mpc(alike, LOADED, PAIR_LIMITS)

@@ -42,6 +42,12 @@ def test_the_example_is_sound_and_its_model_is_for_both_loops(pair: Path) -> Non
         ("loop: glass_temperature", "loop: glass", "1.controller.loop", "there is no loop glass with an MPC"),
         ("loop: glass_temperature", "loop: thickness", "1.controller.loop", "there are glass_temperature"),
         (
+            "move_seconds: 170",
+            "move_seconds: 170\n            load_per_hour: 2",
+            "0.controller",
+            "load_per_hour must be given for all inputs or for none",
+        ),
+        (
             "period_seconds: 5\n      readback_tolerance: 0.01\n      output_deadband: 0.15",
             "period_seconds: 4\n      readback_tolerance: 0.01\n      output_deadband: 0.15",
             "1.period_seconds",
