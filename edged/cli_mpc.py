@@ -41,7 +41,11 @@ def add_mpc(commands: Commands) -> None:
     init = add_command(below, "init", "print the configuration of a controller for a model", EXAMPLE, _init)
     init.add_argument("model", type=Path, metavar="FILE", help="the artefact")
     init.add_argument(
-        "--loop", required=True, action="append", metavar="NAME", help="its name in the configuration; one an output"
+        "--loop",
+        required=True,
+        action="append",
+        metavar="NAME",
+        help="the loop's name in the configuration; repeat it for a model of several outputs, in their order",
     )
 
 
