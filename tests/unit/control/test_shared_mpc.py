@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edged.ports import Action, Order, Outcome, Role
 from edged.supervise import start_task
 from edged_control.gate import Mode
+from edged_control.limits_push import unsigned_limits
 from edged_control.round_table import LATE
 from tests.unit.control.inline_solver import BAD_ANSWERS, answered
 from tests.unit.control.pair_rig import FIRST, NAMES, SECOND, PairRig, of_second
-from tests.unit.control.rig import RATE_PER_SECOND
-from tests.unit.control.simulated_plc import THICKNESS, Override
+from tests.unit.control.rig import BELT_LIMITS, RATE_PER_SECOND, listed_limits
+from tests.unit.control.simulated_plc import BELT, LINE, THICKNESS, Override
 
 QUANTUM = RATE_PER_SECOND * 1.0
 ROUNDING = 1e-4
@@ -203,3 +206,14 @@ async def test_a_start_from_the_last_solution_needs_that_both_were_applied(led: 
     while led.solver.questions[-1].free != (True, True):
         await led.step()
     assert led.solver.questions[-1].fresh
+
+
+async def test_new_limits_of_one_belt_reach_the_common_solver_and_both_follow_before_they_lead(led: PairRig) -> None:
+    text = unsigned_limits((listed_limits(replace(BELT_LIMITS, signal=of_second(BELT), high=180.0)),))
+    answer = await led.control.desk.act(Order(Action.LIMITS, LINE, text, "new rollers", "anna", Role.OPERATOR))
+    assert answer.outcome is Outcome.ACCEPTED
+    assert [limits.high for limits in led.solver.setup.limits] == [200.0, 180.0]
+    await led.step()
+    assert led.controllers() == (PID, PID)
+    await led.step(5)
+    assert led.controllers() == (MPC, MPC)
