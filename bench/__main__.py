@@ -23,7 +23,6 @@ COMMANDS = {
     "document": ("bench.document", "runs every benchmark and writes docs/benchmarks.md"),
     "picture": ("bench.picture", "runs the demo and draws its table and control's scenes below docs/pictures"),
     "control": ("bench.control", "MPC against PID behind the gate, on plants that neither was tuned on"),
-    "control-adaptive": ("bench.control_adaptive", "the same with an estimate that wakes on news, single loops"),
     "control-latency": (
         "bench.control_latency",
         "from sample to command with the solver in its process, and the loop's lag",

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.pcgym_plant import Plant, Task
 from bench.pcgym_reactor import Observer, State, advanced
-from edged_control.estimator import DisturbanceTuning
+from edged_control.disturbances import DisturbanceTuning
 from edged_control.horizon import Horizon, OutputLimits, Problem
 from edged_control.identify import IdentificationReport, identify
 from edged_control.model import Channel, Port, ProcessModel

@@ -69,8 +69,10 @@ def at_inputs(
 ) -> Disturbances:
     """`loads` are how far each input's load walks in an hour, `noises` the deviations of the outputs' gauges.
 
-    Raises UnusableModel where the loads can't be told from the outputs.
+    Raises UnusableModel where the loads can't be told from the outputs, and for a state space: loads come through lags.
     """
+    if model.dynamics is not None:
+        raise UnusableModel("loads of the inputs are not looked for with a state space: leave load_per_hour out")
     gains = np.array([[channel.gain for channel in row] for row in model.channels])
     scaled = gains * np.array(loads) / np.array(noises)[:, None]
     if gains.shape[0] != gains.shape[1] or np.linalg.cond(scaled) > LARGEST_CONDITION:

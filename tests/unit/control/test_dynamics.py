@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged_control.estimator import DisturbanceTuning
+from edged_control.disturbances import DisturbanceTuning
 from edged_control.model import Artefact, Channel, ProcessModel, UnusableModel, encoded, faults_of, load, save
 from edged_control.mpc import InputLimits, Mpc, MpcTuning, Plan
 from edged_control.mpc_settings import proposed

@@ -125,7 +125,7 @@ def test_a_state_space_is_written_reported_and_set_up(recording: Path, tmp_path:
     assert "white (Ljung-Box" in found.text
     model = load(found.path).model
     assert model.dynamics is not None
-    settings = MpcSettings.model_validate(yaml.safe_load(init_text(found.path, "thickness"))["controller"])
+    settings = MpcSettings.model_validate(yaml.safe_load(init_text(found.path, ["thickness"]))["controller"])
     assert isinstance(build(settings, model, [InputLimits(50.0, 200.0, 1 / 3)], 1.0), Mpc)
 
 
@@ -137,7 +137,7 @@ def test_a_state_space_is_set_up_at_a_multiple_of_its_period(tmp_path: Path, per
     model = replace(slow, dynamics=replace(slow.dynamics, period_seconds=period))
     path = tmp_path / "slow.json"
     save(Artefact(model, period, (95.0,), (93.0,), (0.01,), "steps.csv", "abc"), path)
-    assert f"A loop period of {wanted:g} s suits it" in init_text(path, "thickness")
+    assert f"A loop period of {wanted:g} s suits it" in init_text(path, ["thickness"])
 
 
 def test_the_commands_do_the_same(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
