@@ -34,7 +34,7 @@ def test_a_picture_is_written_where_it_is_wanted(case: Case, tmp_path: Path) -> 
 
 def test_the_pictures_of_the_document_are_there_and_small(project: Path) -> None:
     named = re.findall(r"\(pictures/(control-[a-z-]+\.png)\)", (project / "docs" / "control.md").read_text())
-    assert len(named) == len(SINGLES) + 2
+    assert len(named) == len(SINGLES) + 3
     for name in named:
         content = (project / "docs" / "pictures" / name).read_bytes()
         assert content.startswith(SIGNATURE)
