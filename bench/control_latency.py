@@ -31,7 +31,10 @@ from edged.outbox import Outbox
 from edged.settings import Condition, ControlSettings, LoopSettings, OutboxSettings
 from edged.supervise import start_task
 from edged.types import Command, Limits, Priority, Sample, Seal, Signal, ValueType
+from edged_control.blueprint import Blueprint
 from edged_control.executor import ControlExecutor
+from edged_control.flight_file import FlightFile
+from edged_control.flight_recorder import FlightRecorder
 from edged_control.model import Artefact, Channel, Port, ProcessModel
 from edged_control.mpc_settings import proposed
 from edged_control.solver import SolverProcess
@@ -151,8 +154,12 @@ async def measure(folder: Path, seconds: float, *, under_mpc: bool) -> tuple[Mea
     outbox = await Outbox.open(folder / "outbox.db", OutboxSettings(), clock, metrics=metrics)
     artefact = _artefact()
     limits = [Limits(BELT, 50.0, 250.0, RATE, 200.0, "m/min")]
+    loop = _loop(artefact, under_mpc=under_mpc)
+    settings = ControlSettings(advisory=False, ceiling=folder / "ceiling", loops=(loop,))
+    blueprint = Blueprint(LINE, "", settings, SIGNALS, limits, limits, {LOOP: artefact})
+    flight = FlightFile(folder / "flight.db", settings.flight, blueprint, clock)
     executor = ControlExecutor(
-        ControlSettings(advisory=False, ceiling=folder / "ceiling", loops=(_loop(artefact, under_mpc=under_mpc),)),
+        settings,
         line=LINE,
         config_hash="",
         signals=SIGNALS,
@@ -169,8 +176,13 @@ async def measure(folder: Path, seconds: float, *, under_mpc: bool) -> tuple[Mea
         alarms=NoAlarms(),
         models={LOOP: artefact},
         build_solver=lambda name, setup, model: TimedSolver(_process(name, setup, model), measured),
+        flight=FlightRecorder(flight, clock),
     )
-    tasks = [start_task("control", executor.run()), start_task("lag", _watch_lag(measured))]
+    tasks = [
+        start_task("control", executor.run()),
+        start_task("flight", flight.run()),
+        start_task("lag", _watch_lag(measured)),
+    ]
     await asyncio.sleep(WARM_UP_SECONDS)
     measured.clear()
     overruns = _overruns(metrics)
@@ -182,6 +194,7 @@ async def measure(folder: Path, seconds: float, *, under_mpc: bool) -> tuple[Mea
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+    await flight.close()
     await outbox.close()
     return measured, round(overruns)
 

@@ -20,7 +20,7 @@ from edged.alarms import Alarms
 from edged.bus import Bus
 from edged.ceiling import trust
 from edged.clock import Clock, SystemClock
-from edged.config import LineConfig, SourceConfig, load_limits
+from edged.config import LineConfig, SourceConfig
 from edged.control_pages import ControlPages
 from edged.errors import EdgedError
 from edged.faults import Faults
@@ -39,8 +39,11 @@ from edged_connectors.north.node import NodeStatus, SparkplugNode
 from edged_connectors.south.plant import PlantRouter
 from edged_connectors.south.runner import SourceRunner
 from edged_connectors.south.status import SourceStatus
-from edged_control.controllers import load_models
+from edged_control.blueprint import Blueprint, blueprint_of
 from edged_control.executor import ControlExecutor, LoopStatus
+from edged_control.flight import Flight
+from edged_control.flight_file import FlightFile, flight_path
+from edged_control.flight_recorder import FlightRecorder
 from edged_control.kpi.service import LoopKpis, LoopKpiStatus
 from edged_control.live_limits import LimitsStatus
 from edged_control.solver import SolverProcess
@@ -115,6 +118,7 @@ class Daemon:
         self._supervisor = Supervisor(clock)
         self._runners = {source.name: self._build_runner(source) for source in config.sources}
         self._models = self._build_models()
+        self._flight: FlightFile | None = None
         self._control = self._build_control()
         self._loop_kpis = self._build_loop_kpis()
         self._uplink = self._build_uplink()
@@ -140,6 +144,8 @@ class Daemon:
                 log.info("stopping")
                 await self._wind_down(services)
         finally:
+            if self._flight:
+                await self._flight.close()
             await self._outbox.close()
             log.info("stopped")
 
@@ -182,6 +188,8 @@ class Daemon:
             services.start(f"model:{slot.name}", slot.run)
         if self._control:
             services.start("control", self._control.run, essential=True)
+        if self._flight:
+            services.start("flight", self._flight.run)
         if self._loop_kpis:
             services.start("loop_kpis", self._loop_kpis.run)
 
@@ -208,6 +216,8 @@ class Daemon:
             degraded = self._outbox.status().degraded
             self._raise_while(bool(degraded), "outbox_degraded", Priority.CRITICAL, degraded)
             self._raise_while(bool(self._pages.fault), "status_pages_closed", Priority.LOW, self._pages.fault)
+            flight = self._flight.fault if self._flight else ""
+            self._raise_while(bool(flight), "flight_not_kept", Priority.LOW, flight)
             if self._uplink:
                 hub = self._uplink.status()
                 self._raise_while(hub.refused_identity, "hub_refuses_identity", Priority.HIGH, hub.last_error)
@@ -297,13 +307,14 @@ class Daemon:
             for source in self._config.sources
             for binding in source.bindings
         }
+        blueprint = blueprint_of(self._config)
         return ControlExecutor(
             settings,
-            line=self._settings.line,
-            config_hash=self._config.hash,
-            signals=self._config.signals,
-            ceiling=load_limits(settings.ceiling, self._settings.line),
-            limits=self._config.limits,
+            line=blueprint.line,
+            config_hash=blueprint.config_hash,
+            signals=blueprint.signals,
+            ceiling=blueprint.ceiling,
+            limits=blueprint.limits,
             plant=PlantRouter(routes),
             road=self._bus,
             recorder_writable=lambda: self._outbox.writable,
@@ -315,9 +326,19 @@ class Daemon:
             alarms=self._alarms,
             engineering_keys=settings.engineering_keys,
             latest=self._tags.get,
-            models=load_models(self._config).by_loop,
+            models=blueprint.models,
             build_solver=lambda name, setup, model_hash: SolverProcess(name, setup, model_hash, self._clock),
+            flight=self._build_flight(blueprint),
         )
+
+    def _build_flight(self, blueprint: Blueprint) -> Flight | None:
+        """The recorder of everything that comes into control; what there are no loops for needs none."""
+        settings = blueprint.settings
+        if not (settings.flight.enabled and settings.loops):
+            return None
+        path = flight_path(self._settings.data_directory, blueprint.line)
+        self._flight = FlightFile(path, settings.flight, blueprint, self._clock)
+        return FlightRecorder(self._flight, self._clock)
 
     def _build_loop_kpis(self) -> LoopKpis | None:
         settings = self._settings.control

@@ -15,6 +15,7 @@ from edged import __version__
 from edged.browse import browse, line_file
 from edged.cli_control import STATUS_URL, add_control
 from edged.cli_mpc import add_mpc
+from edged.cli_replay import add_replay
 from edged.cli_sparkplug import add_sparkplug_check
 from edged.cli_support import add_support
 from edged.config import LineConfig, load
@@ -141,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_control(commands)
     add_mpc(commands)
+    add_replay(commands)
     add_sparkplug_check(commands)
     add_support(commands)
     return parser

@@ -263,6 +263,14 @@ class RollbackSettings(Section):
     fewest_readings: Annotated[int, Field(ge=1)] = Field(default=30, description="before and after, to judge at all")
 
 
+class FlightSettings(Section):
+    """The flight recorder: keeps everything that came into control, for `edged replay`."""
+
+    enabled: bool = True
+    cap_bytes: Annotated[int, Field(ge=1_000_000)] = 200_000_000
+    cap_age_seconds: Seconds = 14 * 86_400.0
+
+
 class ControlSettings(Section):
     """Control of the line. A new line is advisory: everything runs and is recorded, nothing is written."""
 
@@ -275,6 +283,7 @@ class ControlSettings(Section):
     loops: tuple[LoopSettings, ...] = ()
     rollback: RollbackSettings | None = Field(default=None, description="go back when a change makes more defects")
     kpis: LoopKpiSettings | None = Field(default=None, description="judge the loops and publish what is found")
+    flight: FlightSettings = FlightSettings()
 
 
 class ModelSettings(Section):

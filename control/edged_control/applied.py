@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import struct
 import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+from edged_control.files import LOCAL, Files
+
 SLOT_BYTES = 512
 """A sector each: a torn write never reaches the other slot."""
 _SLOT = struct.Struct("<Q8sdd")
 _CHECKSUM = struct.Struct("<I")
-_OWNER_ONLY = 0o600
 
 
 class Known(NamedTuple):
@@ -32,15 +32,16 @@ class Known(NamedTuple):
 class AppliedFile:
     """One output's file."""
 
-    def __init__(self, path: Path, signal: str) -> None:
+    def __init__(self, path: Path, signal: str, files: Files = LOCAL) -> None:
         self._path = path
+        self._files = files
         self._digest = hashlib.blake2b(signal.encode(), digest_size=8).digest()
         self._count = 0
 
     def recall(self) -> Known | None:
         """What was noted last; None when nothing ever was. A file that can't be read knows of no value."""
         try:
-            content = self._path.read_bytes()
+            content = self._files.read(self._path)
         except FileNotFoundError:
             return None
         except OSError:
@@ -56,11 +57,7 @@ class AppliedFile:
         self._count += 1
         body = _SLOT.pack(self._count, self._digest, applied, math.nan if sent is None else sent)
         slot = body + _CHECKSUM.pack(zlib.crc32(body))
-        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
-        try:
-            os.pwrite(file, slot, SLOT_BYTES * (self._count % 2))
-        finally:
-            os.close(file)
+        self._files.overwrite(self._path, SLOT_BYTES * (self._count % 2), slot)
 
     def _slot(self, content: bytes) -> tuple[int, Known] | None:
         """Its number and what it says, if it is whole and about this signal."""

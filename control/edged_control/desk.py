@@ -11,8 +11,9 @@ from edged.clock import Clock
 from edged.ports import Action, Answer, Order, Outcome, Role
 from edged.signature import NoKey, PublicKey, public_keys
 from edged.types import Proposal, Refused, Value, Verdict, Waits
-from edged_control.approval import NotApproved, read_approval
+from edged_control.approval import Approval, NotApproved, read_approval
 from edged_control.audit import Audit
+from edged_control.flight import Deed, Flight
 from edged_control.gate import Mode, number
 from edged_control.limits_push import read_push
 from edged_control.live_limits import LimitsPush, told_limits
@@ -49,6 +50,7 @@ class Desk:
         audit: Audit,
         clock: Clock,
         engineering_keys: Path | None,
+        flight: Flight,
         guard: RollbackGuard | None = None,
     ) -> None:
         self._loops = loops
@@ -59,10 +61,23 @@ class Desk:
         self._audit = audit
         self._clock = clock
         self._engineering_keys = engineering_keys
+        self._flight = flight
+        self._read = flight.asked("approval", self._read_approval)
+        self._pushed = flight.asked("push", self._read_push)
         self._guard = guard
 
     async def act(self, order: Order, told: str = "") -> Answer:
         """Carries an order out, or says why not; either is recorded, but for what was `told` as the last refusal."""
+        with self._flight.deed(Deed.ORDER, order.target, order) as ended:
+            answer = await self._act(order, told)
+            ended(answer)
+        return answer
+
+    async def deny(self, action: str, identity: str, reason: str) -> None:
+        """Records a call of somebody who may not ask."""
+        await self._audit.deny(identity, action, reason)
+
+    async def _act(self, order: Order, told: str) -> Answer:
         loop = self._loops.get(order.target)
         if loop is None and order.action is not Action.LIMITS:
             known = ", ".join(self._loops) or "this line has none"
@@ -77,10 +92,6 @@ class Desk:
         reason = ": ".join(filter(None, (order.reason, done.answer.reason)))
         await self._audit.note(order.identity, order.action, order.target, done.value, reason, done.answer.outcome)
         return done.answer
-
-    async def deny(self, action: str, identity: str, reason: str) -> None:
-        """Records a call of somebody who may not ask."""
-        await self._audit.deny(identity, action, reason)
 
     async def _carry_out(self, order: Order, loop: Loop) -> _Done:
         match order.action:
@@ -135,7 +146,7 @@ class Desk:
 
     def _approve(self, order: Order, loop: Loop) -> _Done:
         try:
-            approval, signer = read_approval(str(order.value), self._keys(), self._clock.now())
+            approval, signer = self._read(str(order.value), self._clock.now())
         except (NotApproved, NoKey) as fault:
             return _Done(_refused(f"approval: {fault}"), "")
         told = f"{approval.value:g} +/- {approval.span:g} {approval.unit}"
@@ -148,7 +159,7 @@ class Desk:
         if not order.reason.strip():
             return _Done(_refused("limits: tell why, by --reason"), "")
         try:
-            push = read_push(str(order.value), order.identity, self._line, self._keys, self._clock.now())
+            push = self._pushed(str(order.value), order.identity, self._clock.now())
         except (NotApproved, NoKey) as fault:
             return _Done(_refused(str(fault)), "")
         done = await self._apply_limits(push)
@@ -157,6 +168,14 @@ class Desk:
         consent = push.consent
         signed = "" if consent is None else f"; consent {consent.identity}, signed by {push.signer}"
         return _Done(Answer(Outcome.ACCEPTED), f"{done}{signed}")
+
+    def _read_approval(self, text: str, now: int) -> tuple[Approval, str]:
+        """What was signed, and by whom. Raises NotApproved or NoKey."""
+        return read_approval(text, self._keys(), now)
+
+    def _read_push(self, text: str, identity: str, now: int) -> LimitsPush:
+        """What was pushed, and who signed it. Raises NotApproved or NoKey."""
+        return read_push(text, identity, self._line, self._keys, now)
 
     def _keys(self) -> tuple[PublicKey, ...]:
         if self._engineering_keys is None:

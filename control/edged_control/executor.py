@@ -16,6 +16,8 @@ from edged.types import Limits, Priority, Proposal, Refused, Sample, Seal, Signa
 from edged_control.audit import Audit
 from edged_control.controllers import Party, SolverFactory, ladder_of, party_of
 from edged_control.desk import Desk
+from edged_control.files import LOCAL, Files
+from edged_control.flight import NEVER, Always, Deed, Flight
 from edged_control.gate import Gate, Mode, credit_cap
 from edged_control.lease import Lease
 from edged_control.limits import EffectiveLimits, effective_limits
@@ -69,7 +71,16 @@ class ControlExecutor:
         latest: Callable[[str], Sample | None] = _nothing,
         models: Mapping[str, Artefact] | None = None,
         build_solver: SolverFactory | None = None,
+        flight: Flight | None = None,
     ) -> None:
+        self._flight = flight = flight or Flight()
+        clock, plant, road = flight.clock(clock), flight.plant(plant), flight.road(road)
+        recorder_writable = flight.asked("recorder_writable", recorder_writable, Always(value=True))
+        files = Files(
+            flight.asked("read", LOCAL.read, NEVER),
+            flight.asked("replace", LOCAL.replace, Always(None)),
+            flight.asked("overwrite", LOCAL.overwrite, Always(None)),
+        )
         configured = effective_limits(signals, ceiling, limits)
         _check(settings, line, signals, configured)
         self._limits = LiveLimits(
@@ -79,7 +90,7 @@ class ControlExecutor:
             ceiling=ceiling,
             configured=limits,
             unfit=lambda effective: _unfit(settings, line, signals, effective),
-            file=LimitsFile(state_directory / f"control-{line}.limits.json", clock),
+            file=LimitsFile(state_directory / f"control-{line}.limits.json", clock, files),
             clock=clock,
         )
         heartbeats = {f"{line}/{loop.heartbeat}" for loop in settings.loops if loop.heartbeat}
@@ -89,32 +100,38 @@ class ControlExecutor:
         self._lease = Lease(
             [folder / f"control-{line}.lock" for folder in dict.fromkeys((runtime_directory, state_directory))]
         )
-        self._memory = Memory(state_directory / f"control-{line}.json", clock)
+        self._lease_held = flight.asked("lease_held", lambda: self._lease.held, Always(value=True))
+        self._take = flight.asked("lease_taken", self._lease.take, Always(value=True))
+        self._memory = Memory(state_directory / f"control-{line}.json", clock, files)
         self._meters = ControlMeters(metrics)
+        self._gate = Gate(self._limits.effective, seal, heartbeats)
         around = Surroundings(
             line=line,
             config_hash=config_hash,
             advisory=settings.advisory,
             signals=signals,
-            gate=Gate(self._limits.effective, seal, heartbeats),
+            gate=self._gate,
             plant=plant,
             road=road,
             recorder_writable=recorder_writable,
             clock=clock,
             meters=self._meters,
-            lease=self._lease,
+            lease_held=self._lease_held,
             memory=self._memory,
+            files=files,
+            turns=lambda: flight.turns(asyncio.Lock()),
             state_directory=state_directory,
             line_state=settings.line_state,
             alarms=alarms,
         )
+        recorded_solver = _recorded(flight, build_solver) if build_solver else None
         self._periods = {loop.name: loop.period_seconds for loop in settings.loops}
         paths = {loop.name: f"{line}/{loop.output}" for loop in settings.loops}
         own = {name: self._limits.effective.get(path) or configured[path] for name, path in paths.items()}
         self._solvers: dict[str, Solver] = {}
         parties: dict[str, Party] = {}
         for group in groups_of(settings.loops):
-            party = party_of(group, own, models or {}, build_solver, self._meters)
+            party = party_of(group, own, models or {}, recorded_solver, self._meters)
             self._solvers[group.owner.name] = party.solver
             parties |= dict.fromkeys((loop.name for loop in group.loops), party)
         self._loops = {
@@ -126,7 +143,7 @@ class ControlExecutor:
         rollback = settings.rollback
         guard = None
         if rollback is not None:
-            memory = RollbackMemory(state_directory / f"control-{line}.rollback.json")
+            memory = RollbackMemory(state_directory / f"control-{line}.rollback.json", files)
             guard = RollbackGuard(rollback, memory, clock.monotonic())
         self._desk = Desk(
             self._loops,
@@ -137,6 +154,7 @@ class ControlExecutor:
             audit=self._audit,
             clock=clock,
             engineering_keys=engineering_keys,
+            flight=flight,
             guard=guard,
         )
         self.rollback: RollbackWatch | None = None
@@ -147,10 +165,12 @@ class ControlExecutor:
                 line=line,
                 loops=self._loops,
                 desk=self._desk,
-                latest=latest,
+                latest=flight.asked("latest", latest, NEVER),
                 alarms=alarms,
                 clock=clock,
+                flight=flight,
             )
+        flight.attach(self)
 
     @property
     def desk(self) -> Desk:
@@ -174,20 +194,23 @@ class ControlExecutor:
 
     def close(self) -> None:
         """Takes every loop out of service and frees the lease; outputs hold where they are."""
-        for loop in self._loops.values():
-            loop.stand_down("stopped")
+        with self._flight.deed(Deed.CLOSE, self._line):
+            for loop in self._loops.values():
+                loop.stand_down("stopped")
         self._lease.release()
 
     async def step(self, name: str) -> None:
         """One cycle of one loop, if the lease of the line can be had."""
         loop = self._loops[name]
-        if self._in_service(loop):
-            began = self._clock.monotonic()
-            await loop.cycle()
-            self._meters.cycle_seconds.observe(self._clock.monotonic() - began)
-        else:
-            loop.miss()
-        await self._audit.flush()
+        with self._flight.deed(Deed.CYCLE, name) as ended:
+            if self._in_service(loop):
+                began = self._clock.monotonic()
+                await loop.cycle()
+                self._meters.cycle_seconds.observe(self._clock.monotonic() - began)
+            else:
+                loop.miss()
+            ended(loop.status())
+            await self._audit.flush()
 
     async def submit(self, proposal: Proposal) -> Verdict:
         """Judges a wish of an operator, the hub or Sparkplug now. Each refusal raises one alarm and writes nothing.
@@ -197,7 +220,9 @@ class ControlExecutor:
         Only the output of a loop can be wished for, and only while the loop's target is MAN: the loop then walks there
         within the rate.
         """
-        verdict = await self._consider(proposal)
+        with self._flight.deed(Deed.WISH, proposal.signal, proposal) as ended:
+            verdict = await self._consider(proposal)
+            ended(verdict)
         if isinstance(verdict, Refused) and not isinstance(verdict, Waits):
             message = f"{proposal.source} {proposal.identity}: {proposal.value} refused: {verdict.reason}"
             self._alarms.raise_alarm(WISH_ALARM, proposal.signal, Priority.MEDIUM, message)
@@ -209,7 +234,7 @@ class ControlExecutor:
 
         They hold at once for all that is judged or admitted; once this returns, for all that reaches the plant.
         """
-        if not self._lease.held:
+        if not self._lease_held():
             return Refused(f"mode: this process does not hold the lease of {self._line}")
         done = self._limits.apply_limits(push)
         if isinstance(done, str):
@@ -223,8 +248,11 @@ class ControlExecutor:
 
     def request_mode(self, loop: str, target: Mode, identity: str) -> Refused | None:
         """A person asks for AUTO, MAN or out of service; None when it was done."""
-        found = self._loops.get(loop)
-        return found.request_mode(target, identity) if found else Refused(f"mode: there is no loop {loop}")
+        with self._flight.deed(Deed.MODE, loop, (target, identity)) as ended:
+            found = self._loops.get(loop)
+            refused = found.request_mode(target, identity) if found else Refused(f"mode: there is no loop {loop}")
+            ended(refused)
+        return refused
 
     def status(self) -> tuple[LoopStatus, ...]:
         """One line per loop."""
@@ -250,7 +278,7 @@ class ControlExecutor:
 
     def _in_service(self, loop: Loop) -> bool:
         """Whether this process holds the lease of the line; a loop that gets it comes up in MAN."""
-        if not self._lease.take():
+        if not self._take():
             message = f"another process controls {self._line}, or its lease can't be locked"
             if loop.started:
                 log.warning("lease_lost", loop=loop.name)
@@ -270,6 +298,11 @@ class ControlExecutor:
             self._alarms.clear_alarm(LIMITS_ALARM, loop.output)
             loop.start()
         return loop.mode is not Mode.OUT_OF_SERVICE
+
+
+def _recorded(flight: Flight, build_solver: SolverFactory) -> SolverFactory:
+    """What a solver answers comes in like everything else."""
+    return lambda loop, setup, model_hash: flight.solver(build_solver(loop, setup, model_hash))
 
 
 def _check(

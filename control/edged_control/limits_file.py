@@ -8,11 +8,11 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from edged.clock import Clock
-from edged.durable import replace_file
 from edged.section import Positive, Section
 from edged.settings import Finite
 from edged.types import Limits
 from edged_control.consent import SpentList
+from edged_control.files import LOCAL, Files
 
 
 class KeptLimits(Section):
@@ -58,14 +58,15 @@ class PushedLimits(SpentList):
 class LimitsFile:
     """Replaced as a whole and synced."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, files: Files = LOCAL) -> None:
         self.path = path
+        self._files = files
         self._clock = clock
 
     def load(self) -> PushedLimits:
         """What was kept. From a file that can't be read, or is damaged, nothing is believed."""
         try:
-            found = PushedLimits.model_validate_json(self.path.read_bytes())
+            found = PushedLimits.model_validate_json(self._files.read(self.path))
         except FileNotFoundError:
             return PushedLimits()
         except (OSError, ValidationError):
@@ -76,4 +77,4 @@ class LimitsFile:
 
     def keep(self, pushed: PushedLimits) -> None:
         """Returns when it is on disk. Raises OSError, and then still holds what was kept before."""
-        replace_file(self.path, pushed.sealed().model_dump_json(indent=1))
+        self._files.replace(self.path, pushed.sealed().model_dump_json(indent=1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -48,7 +47,7 @@ class Loop:
         self._clock = around.clock
         self._path = self._full(settings.output)
         self._scan = Scan(settings, around.line_state, around)
-        file = AppliedFile(around.state_directory / f"control-{around.line}-{settings.name}.applied", self._path)
+        applied = around.state_directory / f"control-{around.line}-{settings.name}.applied"
         self._output = Output(
             tolerance=settings.readback_tolerance,
             rate_per_second=limits.rate_per_second,
@@ -56,7 +55,7 @@ class Loop:
             plant=around.plant,
             scan=self._scan,
             clock=around.clock,
-            file=None if around.advisory else file,
+            file=None if around.advisory else AppliedFile(applied, self._path, around.files),
         )
         memory = LoopMemory(settings.name, around)
         step = limits.rate_per_second * credit_cap(settings.period_seconds)
@@ -78,7 +77,7 @@ class Loop:
         self._entered = False
         self._was_parked = False
         self._seen: Seen | None = None
-        self._turn = asyncio.Lock()
+        self._turn = around.turns()
 
     @property
     def output(self) -> str:
@@ -290,7 +289,7 @@ class Loop:
         return PlantView(
             mode=self._modes.actual,
             advisory=around.advisory,
-            lease_held=around.lease.held,
+            lease_held=around.lease_held(),
             recordable=around.recorder_writable(),
             unacknowledged=output.pending is not None,
             permissives=seen.permissives,

@@ -7,9 +7,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edged.clock import Clock
-from edged.durable import replace_file
 from edged.settings import Finite
 from edged_control.consent import SpentList
+from edged_control.files import LOCAL, Files
 from edged_control.gate import Mode
 
 DAMAGED = "the remembered state of control was damaged: a person must take the output over and hand it back"
@@ -56,9 +56,10 @@ class _File(SpentList):
 class Memory:
     """A small file, replaced as a whole and synced; changes are rare (operators' entries and mode requests)."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, files: Files = LOCAL) -> None:
         self._path = path
         self._clock = clock
+        self._files = files
         self._file = _File()
         self.load()
 
@@ -83,12 +84,12 @@ class Memory:
     def load(self) -> None:
         """Reads the file again: another process may have held the lease since."""
         try:
-            self._file = _File.model_validate_json(self._path.read_bytes())
+            self._file = _File.model_validate_json(self._files.read(self._path))
         except FileNotFoundError:
             self._file = _File()
         except (OSError, ValidationError):
             self._file = _File(lost=True, spent_until=self._clock.now())
 
     def _replace(self, file: _File) -> None:
-        replace_file(self._path, file.model_dump_json(indent=1))
+        self._files.replace(self._path, file.model_dump_json(indent=1))
         self._file = file

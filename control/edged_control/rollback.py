@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edged.durable import replace_file
 from edged.log import get_logger
 from edged.settings import Finite, RollbackSettings
+from edged_control.files import LOCAL, Files
 
 log = get_logger("control")
 
@@ -42,10 +42,11 @@ class _File(BaseModel):
 class RollbackMemory:
     """One small file for the loops of a line; a damaged one forgets what was before, and nothing is rolled back."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files: Files = LOCAL) -> None:
         self._path = path
+        self._files = files
         try:
-            self._file = _File.model_validate_json(path.read_bytes())
+            self._file = _File.model_validate_json(files.read(path))
         except (OSError, ValidationError):
             self._file = _File()
 
@@ -56,7 +57,7 @@ class RollbackMemory:
     def keep(self, loops: dict[str, Previous]) -> None:
         """Returns when it is on disk. Raises OSError."""
         file = _File(loops=loops)
-        replace_file(self._path, file.model_dump_json(indent=1))
+        self._files.replace(self._path, file.model_dump_json(indent=1))
         self._file = file
 
 

@@ -10,6 +10,7 @@ from edged.ports import Action, Order, Outcome, Role
 from edged.settings import RollbackSettings
 from edged.types import Priority, Quality, Sample
 from edged_control.desk import Desk
+from edged_control.flight import Deed, Flight
 from edged_control.gate import number
 from edged_control.loop import Loop
 from edged_control.rollback import RollbackGuard
@@ -39,7 +40,9 @@ class RollbackWatch:
         latest: Callable[[str], Sample | None],
         alarms: AlarmBoard,
         clock: Clock,
+        flight: Flight,
     ) -> None:
+        self._flight = flight
         self._signal = f"{line}/{settings.defect_rate}"
         self._guard = guard
         self._loops = loops
@@ -59,6 +62,10 @@ class RollbackWatch:
 
     async def look(self) -> None:
         """One reading, one judgement."""
+        with self._flight.deed(Deed.LOOK, self._signal):
+            await self._look()
+
+    async def _look(self) -> None:
         now = self._clock.monotonic()
         self._read(now)
         worse = self._guard.worse(now)

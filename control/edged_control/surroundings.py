@@ -11,8 +11,9 @@ from edged.clock import Clock
 from edged.ports import Plant, Road
 from edged.settings import LineStateSettings
 from edged.types import Priority, Signal
+from edged_control.files import Files
+from edged_control.flight import Turns
 from edged_control.gate import Gate
-from edged_control.lease import Lease
 from edged_control.memory import Memory
 from edged_control.status import ControlMeters
 
@@ -52,8 +53,10 @@ class Surroundings:
     recorder_writable: Callable[[], bool]
     clock: Clock
     meters: ControlMeters
-    lease: Lease
+    lease_held: Callable[[], bool]
     memory: Memory
+    files: Files
+    turns: Callable[[], Turns]
     state_directory: Path
     line_state: LineStateSettings
     alarms: AlarmBoard

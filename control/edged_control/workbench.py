@@ -39,6 +39,10 @@ class Workbench:
         changes = {"inputs": plan.inputs} if isinstance(plan, Plan) else {"fault": plan.reason}
         return told.model_copy(update=changes)
 
+    def forget(self) -> None:
+        """The next question is the first of a new process."""
+        self._mpc.reset()
+
     def _try_out(self, limits: list[InputLimits], outputs: int) -> None:
         """The first solve is slower than all others: it happens before anybody waits for one."""
         middle = [(limit.low + limit.high) / 2.0 for limit in limits]

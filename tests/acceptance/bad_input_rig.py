@@ -63,6 +63,15 @@ def edged(*words: object, environment: Mapping[str, str] | None = None) -> subpr
     )
 
 
+def reproduced(line: LineStack, config: Path, *words: object) -> Json:
+    """What `edged replay` found of a recorded stretch in which every decision came out the same again."""
+    told = edged("replay", config, *words, "--json", environment=line.environment())
+    assert (told.returncode, told.stderr) == (0, ""), f"{told.stdout[:3000]}{told.stderr}"
+    found: Json = json.loads(told.stdout)
+    assert (found["reproduced"], found["differences"], found["missing"], found["changed"]) == (True, [], [], [])
+    return found
+
+
 def until(
     line: LineStack, what: str, true: Callable[[Json], bool], *, process: str = "edged", seconds: float = 0.0
 ) -> Json:

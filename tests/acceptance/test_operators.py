@@ -10,7 +10,7 @@ import pytest
 
 from bench.demo_people import turn_the_belt
 from bench.line import LineStack
-from tests.acceptance.bad_input_rig import derived, edged, standing, start_line, until
+from tests.acceptance.bad_input_rig import derived, edged, reproduced, standing, start_line, until
 
 LOOP = "thickness"
 
@@ -67,6 +67,16 @@ def approve_a_move(line: LineStack) -> None:
     assert "it was used before" in again.stderr
 
 
+def replay(line: LineStack, orders: int) -> None:
+    """What people did comes out the same again, at the box and elsewhere from a file of its own."""
+    config, incident = line.folder.parent / "config" / "line.yaml", line.folder / "incident.db"
+    found = reproduced(line, config, "--last", 300, "--export", incident)
+    assert found["orders"] == orders
+    told = edged("replay", "--incident", incident)
+    assert told.returncode == 0, told
+    assert told.stdout.endswith("every decision reproduced\n")
+
+
 def test_a_loop_that_yielded_is_given_back_by_a_known_person(line: LineStack) -> None:
     until(line, "AUTO", lambda status: loop(status)["actual_mode"] == "AUTO")
     refused = control(line, "mode", LOOP, "MAN", "--token-file", str(line.secret))
@@ -104,3 +114,4 @@ def test_a_loop_that_yielded_is_given_back_by_a_known_person(line: LineStack) ->
         (LOOP, "anna", "setpoint", "accepted"),
     ]
     assert line.stop_edge() == 0
+    replay(line, len(told))

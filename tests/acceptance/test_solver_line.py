@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.line import LineStack
-from tests.acceptance.bad_input_rig import finish, standing, until
+from tests.acceptance.bad_input_rig import EXAMPLE, finish, reproduced, standing, until
 
 MORE_GLASS = """\
 seed: 7
@@ -69,3 +69,6 @@ def test_the_solver_is_killed_and_the_belt_goes_on(line: LineStack) -> None:
     for one in written:
         assert abs(one["written"] - one["readback_before"]) <= QUANTUM * (1.0 + ROUNDING) + ROUNDING, one
     finish(line)
+    found = reproduced(line, EXAMPLE, "--last", 300)
+    assert found["decisions"] >= len(decisions)
+    assert reproduced(line, EXAMPLE, "--last", 300, "--solve")["cycles"] == found["cycles"]

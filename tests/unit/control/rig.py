@@ -44,6 +44,7 @@ from edged.types import (
 from edged_control.approval import Approval, signed
 from edged_control.controllers import SolverFactory
 from edged_control.executor import ControlExecutor, LoopStatus
+from edged_control.flight import Flight
 from edged_control.gate import Mode
 from edged_control.limits_push import Widening, signed_limits, unsigned_limits
 from edged_control.model import Artefact
@@ -188,6 +189,7 @@ class Rig:
     artefact: Artefact | None = None
     build_solver: SolverFactory | None = None
     solvers: list[Any] = field(default_factory=list)
+    flight: Callable[[VirtualClock], Flight] | None = None
 
     clock: VirtualClock = field(default_factory=SteppingClock)
 
@@ -211,13 +213,7 @@ class Rig:
         """A new daemon's control, under a name of its own in the PLC's journal."""
         self._born += 1
         return ControlExecutor(
-            ControlSettings(
-                advisory=self.advisory,
-                ceiling=Path("ceiling.yaml"),
-                line_state=self.line_state,
-                loops=(self.loop,),
-                rollback=self.rollback,
-            ),
+            self.settings(),
             line=LINE,
             config_hash=self.config_hash,
             signals=SIGNALS,
@@ -236,6 +232,17 @@ class Rig:
             latest=lambda path: self.latest(path),
             models={} if self.artefact is None else {self.loop.name: self.artefact},
             build_solver=self.build_solver,
+            flight=self.flight(self.clock) if self.flight else None,
+        )
+
+    def settings(self) -> ControlSettings:
+        """What the configuration says of control."""
+        return ControlSettings(
+            advisory=self.advisory,
+            ceiling=Path("ceiling.yaml"),
+            line_state=self.line_state,
+            loops=(self.loop,),
+            rollback=self.rollback,
         )
 
     def trust(self, key: Ed25519PrivateKey) -> None:
