@@ -19,8 +19,8 @@ from edged.types import Quality, Sample
 from edged_control.gate import Mode
 from tests.unit.control.inline_solver import BAD_ANSWERS, InlineSolver, artefact, mpc_loop, solver_factory
 from tests.unit.control.recorded_rig import Sessions, replay_all, replay_from_key_frames
-from tests.unit.control.rig import LINE_STATE, LOOP, Rig, finish
-from tests.unit.control.simulated_plc import BELT, GRADE, REMOTE, THICKNESS, Override, WriteFault
+from tests.unit.control.rig import LINE_STATE, LOOP, Rig, finish, narrower
+from tests.unit.control.simulated_plc import BELT, GRADE, LINE, REMOTE, THICKNESS, Override, WriteFault
 
 ACTS, SEEDS = 120, 5
 MEMORY_DISK = Path("/dev/shm")
@@ -143,6 +143,14 @@ class Line:
 
     def act_approve(self) -> None:
         self.rig.approve(self.random.uniform(60.0, 190.0), self.random.choice((30.0, 3600.0)))
+
+    def act_push_limits(self) -> None:
+        high, rate = self.random.uniform(150.0, 200.0), self.random.choice((0.2, 20.0 / 60.0, 0.5))
+        signed_for = self.random.choice(("", LINE, "line_b"))
+        self.rig.push(narrower(high=high, rate_per_second=rate), signed_for=signed_for)
+
+    def act_push_nonsense(self) -> None:
+        self.rig.push_text(self.random.choice(("{}", "no.signature", '{"limits": []}')))
 
     def act_hand_in_nonsense(self) -> None:
         self.rig.hand_in("no approval")
