@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from edged.controller_settings import SharedMpcSettings
 from edged.metrics import Metrics
 from edged.settings import ControlSettings, LoopSettings
 from edged.types import Command, Sample, Seal
+from edged_control.blueprint import Blueprint
 from edged_control.executor import ControlExecutor, LoopStatus
+from edged_control.flight import Flight
 from edged_control.gate import Mode
 from edged_control.model import Artefact, Channel, Port, ProcessModel
 from edged_control.mpc_settings import proposed
@@ -129,9 +131,14 @@ class PairRig:
     """Both plants and the daemons that come and go at them."""
 
     def __init__(
-        self, folder: Path, loop: LoopSettings = LOOP, threshold: float = BELT_LIMITS.approval_threshold
+        self,
+        folder: Path,
+        loop: LoopSettings = LOOP,
+        threshold: float = BELT_LIMITS.approval_threshold,
+        flight: Callable[[VirtualClock], Flight] | None = None,
     ) -> None:
         self._folder = folder
+        self._flight = flight
         self.artefact = pair_artefact()
         self.loops = pair_loops(self.artefact, loop)
         self.clock = PairClock()
@@ -159,15 +166,14 @@ class PairRig:
         self._born += 1
         name = f"daemon {self._born}"
         self.client = PairClient(*(PlcClient(plc, name, self.interruption) for plc in (self.first, self.second)))
-        signals = dict(SIGNALS)
-        signals |= {of_second(path): replace(one, path=of_second(path)) for path, one in SIGNALS.items()}
+        plan = self.blueprint()
         return ControlExecutor(
-            ControlSettings(advisory=False, ceiling=Path("ceiling.yaml"), loops=self.loops),
-            line=LINE,
-            config_hash="0123456789abcdef",
-            signals=signals,
-            ceiling=self._limits,
-            limits=self._limits,
+            plan.settings,
+            line=plan.line,
+            config_hash=plan.config_hash,
+            signals=plan.signals,
+            ceiling=plan.ceiling,
+            limits=plan.limits,
             plant=self.client,
             road=self.road,
             recorder_writable=lambda: not self.road.full,
@@ -177,9 +183,18 @@ class PairRig:
             state_directory=self._folder,
             runtime_directory=self._folder / "runtime",
             alarms=self.alarms,
-            models={FIRST: self.artefact},
+            models=plan.models,
             build_solver=solver_factory(self.solvers),
+            flight=self._flight(self.clock) if self._flight else None,
         )
+
+    def blueprint(self) -> Blueprint:
+        """What control is built from."""
+        signals = dict(SIGNALS)
+        signals |= {of_second(path): replace(one, path=of_second(path)) for path, one in SIGNALS.items()}
+        settings = ControlSettings(advisory=False, ceiling=Path("ceiling.yaml"), loops=self.loops)
+        limits = list(self._limits)
+        return Blueprint(LINE, "0123456789abcdef", settings, signals, limits, limits, {FIRST: self.artefact})
 
     def restart(self) -> None:
         """The daemon ends, and a new one comes up."""
