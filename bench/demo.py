@@ -12,6 +12,7 @@ from typing import Any
 from bench.checker import Findings, check
 from bench.demo_broker import BROKERS, line_with
 from bench.demo_evidence import bars, gather
+from bench.demo_flight import replay_bars
 from bench.demo_plot import draw
 from bench.demo_scenes import SHORTEST_SECONDS, Scenes
 from bench.demo_table import Tally, places, summary_line, table_lines
@@ -129,6 +130,8 @@ class Demo:
         say("checking every value")
         findings = check(self._stack.journal, self._stack.hub_data / "hub.db", self._stack.node)
         promises = self._judge_scenes()
+        say("replaying every decision of control from its flight recorder")
+        promises += replay_bars(self._stack, self._tally.seconds)
         self._stack.stop()
         return judge(status, findings, self._host, code, self._tally.seconds, promises)
 
