@@ -25,7 +25,7 @@ from bench.report import Bar, Report, percentile
 
 BASELINE = PROJECT / "bench" / "baseline.json"
 PYTHON = "{}.{}".format(*sys.version_info)
-PROCESSES = 9
+PROCESSES = 5
 RECORDED_PROCESSES = 27
 TURNS = 16
 WORSE_LIMIT = 1.10

@@ -48,6 +48,10 @@ def configure(level: str = "info", *, as_json: bool | None = None, stream: TextI
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+LOST = (OSError, ValueError)
+"""What a stream says whose disk is full, whose reader is gone, or that is closed."""
+
+
 class _Unfailing:
     """A stream that loses lines rather than stop who writes them: its disk may be the one that is full."""
 
@@ -55,11 +59,11 @@ class _Unfailing:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        with suppress(OSError):
+        with suppress(*LOST):
             self._stream.write(text)
 
     def flush(self) -> None:
-        with suppress(OSError):
+        with suppress(*LOST):
             self._stream.flush()
 
 

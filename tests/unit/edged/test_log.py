@@ -39,3 +39,13 @@ def test_a_log_on_a_full_disk_loses_lines_and_nothing_else() -> None:
     stream.full = False
     log.info("outbox_writable")
     assert "outbox_writable" in stream.getvalue()
+
+
+@pytest.mark.usefixtures("defaults")
+def test_a_closed_log_stops_nobody() -> None:
+    stream = io.StringIO()
+    configure(stream=stream, as_json=True)
+    log = get_logger("outbox")
+    log.info("outbox_open")
+    stream.close()
+    log.info("outbox_writable")
