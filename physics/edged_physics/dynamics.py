@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+State = TypeVar("State", bound=tuple[Any, ...])
 
 
 class Lag:
@@ -45,3 +49,23 @@ class DelayedLag:
         """Advances one step and returns what leaves."""
         self.value = self._lag.step(self._delay.step(entering))
         return self.value
+
+
+def runge_kutta(slope: Callable[[State], State], state: State, seconds: float) -> State:
+    """One step of classical Runge-Kutta (4th order) for a named tuple of numbers whose time derivatives are `slope`."""
+    first = slope(state)
+    second = slope(_moved(state, first, seconds / 2))
+    third = slope(_moved(state, second, seconds / 2))
+    fourth = slope(_moved(state, third, seconds))
+    rows = zip(state, first, second, third, fourth, strict=True)
+    return _like(state, [x + seconds / 6 * (a + 2 * b + 2 * c + d) for x, a, b, c, d in rows])
+
+
+def _moved(state: State, by: State, seconds: float) -> State:
+    return _like(state, [x + rate * seconds for x, rate in zip(state, by, strict=True)])
+
+
+def _like(state: State, values: list[float]) -> State:
+    kind: Any = type(state)
+    made: State = kind(*values)
+    return made

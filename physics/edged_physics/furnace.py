@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from edged_physics.constants import HEAT_CAPACITY, KELVIN_AT_ZERO_CELSIUS, MELTING_HEAT, STEFAN_BOLTZMANN
+from edged_physics.dynamics import runge_kutta
 
 LOWEST_CELSIUS = 20.0
 HIGHEST_CELSIUS = 2500.0
@@ -69,14 +70,7 @@ def slope(furnace: Furnace, state: FurnaceState, inputs: FurnaceInputs) -> Furna
 
 def step(furnace: Furnace, state: FurnaceState, inputs: FurnaceInputs, seconds: float) -> FurnaceState:
     """One step of classical Runge-Kutta (4th order)."""
-    first = slope(furnace, state, inputs)
-    second = slope(furnace, _moved(state, first, seconds / 2), inputs)
-    third = slope(furnace, _moved(state, second, seconds / 2), inputs)
-    fourth = slope(furnace, _moved(state, third, seconds), inputs)
-    return FurnaceState(
-        state.crown + seconds / 6 * (first.crown + 2 * second.crown + 2 * third.crown + fourth.crown),
-        state.melt + seconds / 6 * (first.melt + 2 * second.melt + 2 * third.melt + fourth.melt),
-    )
+    return runge_kutta(lambda at: slope(furnace, at, inputs), state, seconds)
 
 
 def steady_melt(furnace: Furnace, crown: float, inputs: FurnaceInputs) -> float:
@@ -104,7 +98,3 @@ def residence_seconds(furnace: Furnace, pull_rate: float) -> float:
 
 def _batch_watts(melt: float, inputs: FurnaceInputs) -> float:
     return inputs.batch_rate * (HEAT_CAPACITY * (melt - inputs.ambient) + MELTING_HEAT + inputs.batch_heat)
-
-
-def _moved(state: FurnaceState, by: FurnaceState, seconds: float) -> FurnaceState:
-    return FurnaceState(state.crown + by.crown * seconds, state.melt + by.melt * seconds)

@@ -12,6 +12,7 @@ from edged_physics.viscosity import viscosity
 from edged_sim.forces import Forces, Target
 from edged_sim.wander import Wander
 
+FURNACE = physics.Furnace()
 SETPOINT_CELSIUS = 1530.0
 PULL_RATE = 8.0
 """kg/s; 4.0 mm at 150 m/min and 320 mm width."""
@@ -54,11 +55,17 @@ class GlassFlow(StrEnum):
 class Melting:
     """Furnace with its controller; begins in balance at the set-point."""
 
-    def __init__(self, rng: random.Random, step_seconds: float, flow: GlassFlow = GlassFlow.METERED) -> None:
+    def __init__(
+        self,
+        rng: random.Random,
+        step_seconds: float,
+        flow: GlassFlow = GlassFlow.METERED,
+        furnace: physics.Furnace = FURNACE,
+    ) -> None:
         self.setpoint = SETPOINT_CELSIUS
         self._flow = flow
         self.pull_rate = PULL_RATE
-        self._furnace = physics.Furnace()
+        self._furnace = furnace
         inputs = physics.FurnaceInputs(0.0, PULL_RATE, 0.0, AMBIENT_CELSIUS)
         self._state = physics.FurnaceState(
             SETPOINT_CELSIUS, physics.steady_melt(self._furnace, SETPOINT_CELSIUS, inputs)
