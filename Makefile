@@ -65,6 +65,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 lock:
 	$(COMPILE) --all-extras pyproject.toml requirements/build.in -o requirements/all.lock
 	$(COMPILE) --extra inference --extra control pyproject.toml requirements/build.in -o requirements/edge.lock
+	$(COMPILE) --extra inference --extra control-nonlinear pyproject.toml requirements/build.in -o requirements/edge-nonlinear.lock
 	$(COMPILE) --extra hub pyproject.toml requirements/build.in -o requirements/hub.lock
 	$(COMPILE) --override bench/peers/pcgym/overrides.txt bench/peers/pcgym/requirements.in -o bench/peers/pcgym/requirements.txt
 

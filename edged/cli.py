@@ -168,18 +168,22 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from edged_control.controllers import load_models
+    from edged_control.furnace_loop import library_faults
 
     status = 0
     for path in options.files:
         try:
             config = load(path, tolerate_missing=options.tolerate_missing)
             models = load_models(config, tolerate_missing=options.tolerate_missing)
+            lacking = library_faults(config)
+            if not options.tolerate_missing:
+                lacking.raise_any()
         except ConfigError as error:
             _complain(error)
             _teach_tolerance(path, options)
             status = WRONG_INPUT
             continue
-        for warning in (*config.warnings, *models.missing):
+        for warning in (*config.warnings, *models.missing, *lacking.error().faults):
             print(f"warning: {warning}", file=sys.stderr)
         print(f"{path}: ok: {_summary(config)}")
     return status

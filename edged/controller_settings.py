@@ -1,4 +1,4 @@
-"""What a configuration says of the controller of a loop: a PID, or an MPC of its own or shared, and a PID below."""
+"""What a configuration says of the controller of a loop: a PID, or an MPC, its own or shared, with another below."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from edged.section import Finite, Name, NotNegative, Positive, Seconds, Section, SignalName
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Lag = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+"""A lag that can be followed with steps of half a second."""
 
 
 class PidSettings(Section):
@@ -73,7 +77,25 @@ class SharedMpcSettings(Section):
     fallback: PidSettings = Field(description="moves the output in every cycle in which the MPC can't")
 
 
-CONTROLLER_KINDS = ("pid", "mpc", "shared_mpc")
+class FurnaceSettings(Section):
+    """A furnace whose PLC holds the crown at a set-point: two lumps, crown and melt, between which heat radiates."""
+
+    crown_heat_capacity_joules_per_kelvin: Positive = Field(description="lining and combustion space")
+    melt_mass_kilograms: Positive
+    melt_area_square_metres: Positive = Field(description="that the crown radiates to")
+    emissivity: Share
+    burner_efficiency: Share = Field(description="share of the released heat that stays in the furnace")
+    crown_loss_watts_per_kelvin: NotNegative
+    melt_loss_watts_per_kelvin: NotNegative
+    pull_rate_kilograms_per_second: Positive
+    ambient_celsius: Finite = 25.0
+    controller_gain_watts_per_kelvin: Positive = Field(description="of the PLC's PI controller of the crown")
+    controller_integral_seconds: Seconds
+    burner_lag_seconds: Lag
+    power_limit_watts: Positive = Field(description="the plan does not ask for more")
+    throat_lag_seconds: Lag = Field(description="from the melt to the gauge of the process value")
+    throat_dead_time_seconds: NotNegative = 0.0
+    throat_drop_kelvin: Finite = Field(default=0.0, description="what the glass loses on that way")
 
 
 def _kind(value: Any) -> Any:
@@ -83,9 +105,31 @@ def _kind(value: Any) -> Any:
     return value.get("kind", "pid") if isinstance(value, dict) else "pid"
 
 
+class NonlinearMpcSettings(Section):
+    """A nonlinear MPC of a furnace's glass temperature; the output of its loop is the set-point of the crown."""
+
+    kind: Literal["nonlinear_mpc"]
+    furnace: FurnaceSettings
+    residual_kelvin: Positive = Field(description="standard deviation of what the gauge shows beside the model")
+    horizon_seconds: Seconds
+    move_seconds: NotNegative = Field(description="over which time a step is spread where nothing presses")
+    reference_seconds: NotNegative = Field(description="time constant towards the set-point; 0 is as fast as it goes")
+    disturbance_lag_seconds: NotNegative = Field(description="how slowly disturbances come in; 0 is at once")
+    disturbance_settling_seconds: Seconds = Field(description="in which time their estimate has caught up")
+    fallback: Annotated[
+        Annotated[PidSettings, Tag("pid")] | Annotated[MpcSettings, Tag("mpc")], Discriminator(_kind)
+    ] = Field(description="moves the output in every cycle in which this one can't")
+
+
+CONTROLLER_KINDS = ("pid", "mpc", "shared_mpc", "nonlinear_mpc")
+CONTROLLER_FIELDS = ("controller", "fallback")
+"""Where one of the kinds may stand."""
+
+
 ControllerSettings: TypeAlias = Annotated[
     Annotated[PidSettings, Tag("pid")]
     | Annotated[MpcSettings, Tag("mpc")]
-    | Annotated[SharedMpcSettings, Tag("shared_mpc")],
+    | Annotated[SharedMpcSettings, Tag("shared_mpc")]
+    | Annotated[NonlinearMpcSettings, Tag("nonlinear_mpc")],
     Discriminator(_kind),
 ]

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from edged.controller_settings import CONTROLLER_KINDS
+from edged.controller_settings import CONTROLLER_FIELDS, CONTROLLER_KINDS
 from edged.errors import ConfigError
 from edged.section import NAME_PATTERN, PATH_PATTERN
 
@@ -119,7 +119,7 @@ def _place(details: ErrorDetails) -> Where:
     place = tuple(
         part
         for before, part in zip(("", *location), location, strict=False)
-        if part != "[key]" and not (before == "controller" and part in CONTROLLER_KINDS)
+        if part != "[key]" and not (before in CONTROLLER_FIELDS and part in CONTROLLER_KINDS)
     )
     return (*place, "kind") if details["type"] == "union_tag_invalid" else place
 

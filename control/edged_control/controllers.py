@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from edged.config import LineConfig
-from edged.controller_settings import PidSettings
+from edged.controller_settings import ControllerSettings, MpcSettings, NonlinearMpcSettings, PidSettings
 from edged.faults import Faults
 from edged.settings import LoopSettings
+from edged_control.furnace_loop import furnace_misfits
+from edged_control.furnace_model import furnace_hash
 from edged_control.gate import credit_cap
 from edged_control.limits import EffectiveLimits
 from edged_control.model import Artefact, UnusableModel, decoded, encoded
-from edged_control.model_watch import model_watch
+from edged_control.model_watch import ModelWatch, furnace_watch, model_watch
 from edged_control.mpc_group import Group, groups_of, misfits, owner_of, place_of
 from edged_control.mpc_rung import MpcRung
 from edged_control.pid import PidTuning
@@ -35,11 +37,28 @@ class Models(NamedTuple):
 
 
 class Party(NamedTuple):
-    """What the loops of one MPC have in common: the table where they meet, their solver and their model."""
+    """What the loops of one MPC have in common: the table where they meet, their solver and their model.
+
+    The model of a nonlinear MPC is in its settings.
+    """
 
     table: RoundTable
     solver: Solver
-    artefact: Artefact
+    model: Artefact | NonlinearMpcSettings
+    model_hash: str
+
+    @property
+    def kind(self) -> str:
+        """The rung's name."""
+        return self.model.kind if isinstance(self.model, NonlinearMpcSettings) else "mpc"
+
+    def watch(self, loop: LoopSettings) -> ModelWatch:
+        """Who doubts what the model says of this loop's output."""
+        model, period = self.model, loop.period_seconds
+        if isinstance(model, NonlinearMpcSettings):
+            return furnace_watch(model.residual_kelvin, model.horizon_seconds, period)
+        place = self.table.places[loop.name]
+        return model_watch(model, period, place.input, place.output)
 
 
 def load_models(config: LineConfig, *, tolerate_missing: bool = False) -> Models:
@@ -49,22 +68,27 @@ def load_models(config: LineConfig, *, tolerate_missing: bool = False) -> Models
     loops = control.loops if control else ()
     _check_parts(loops, config, faults)
     for group in groups_of(loops):
-        path, where = group.settings.model, ("control", "loops", loops.index(group.owner))
+        settings, where = group.settings, ("control", "loops", loops.index(group.owner))
+        if isinstance(settings, NonlinearMpcSettings):
+            for field, text in furnace_misfits(group.owner, settings, config):
+                faults.add(config.control, (*where, *field), text)
+            continue
+        path, place = settings.model, (*where, *group.field, "model")
         try:
             content = path.read_bytes()
         except OSError as fault:
             text = f"no process model at {path}: {fault.strerror}"
             if tolerate_missing:
-                missing.append(f"{config.control.file}: {'.'.join(map(str, where))}.controller.model: {text}")
+                missing.append(f"{config.control.file}: {'.'.join(map(str, place))}: {text}")
             else:
-                faults.add(config.control, (*where, "controller", "model"), text)
+                faults.add(config.control, place, text)
             continue
         try:
             artefact = decoded(content, str(path))
         except UnusableModel as fault:
-            faults.add(config.control, (*where, "controller", "model"), str(fault))
+            faults.add(config.control, place, str(fault))
             continue
-        for field, text in misfits(group, artefact, config):
+        for field, text in misfits(group, settings, artefact, config):
             faults.add(config.control, (*where, *field), text)
         found[group.owner.name] = artefact
     faults.raise_any()
@@ -73,12 +97,16 @@ def load_models(config: LineConfig, *, tolerate_missing: bool = False) -> Models
 
 def _check_parts(loops: Sequence[LoopSettings], config: LineConfig, faults: Faults) -> None:
     """A loop that has its part in another's MPC must find it there, and keep its time."""
-    owners = {group.owner.name: group.owner for group in groups_of(loops)}
+    owners = {loop.name: loop for loop in loops if isinstance(loop.controller, MpcSettings)}
+    alone = {loop.name for loop in loops if isinstance(loop.controller, NonlinearMpcSettings)}
     for position, loop in enumerate(loops):
         name, where = owner_of(loop), ("control", "loops", position)
         if name is None:
             continue
-        if name not in owners:
+        if name in alone:
+            text = f"a nonlinear MPC moves one output alone, and so does the one below it, got {name}"
+            faults.add(config.control, (*where, "controller", "loop"), text)
+        elif name not in owners:
             text = f"there is no loop {name} with an MPC, there are {', '.join(owners) or 'none'}"
             faults.add(config.control, (*where, "controller", "loop"), text)
         elif loop.period_seconds != owners[name].period_seconds:
@@ -94,36 +122,41 @@ def party_of(
     meters: ControlMeters,
 ) -> Party:
     """Solver and table of one MPC; `limits` by loop. It needs its model and somebody who builds its solver."""
-    owner, settings, artefact = group.owner, group.settings, models.get(group.owner.name)
-    if artefact is None or build_solver is None:
-        raise UnusableModel(f"{settings.model}: it was not loaded for the loop {owner.name}")
+    owner, settings = group.owner, group.settings
+    model = settings if isinstance(settings, NonlinearMpcSettings) else models.get(owner.name)
+    if model is None or build_solver is None:
+        raise UnusableModel(f"the model of the loop {owner.name} was not loaded")
     places = {loop.name: Place(*place_of(loop, settings), limits[loop.name]) for loop in group.loops}
     setup = Setup(
-        artefact=encoded(artefact),
+        artefact=encoded(model) if isinstance(model, Artefact) else "",
         settings=settings,
         limits=input_ranges(places),
         period_seconds=owner.period_seconds,
     )
-    solver = build_solver(owner.name, setup, artefact.hash)
-    return Party(RoundTable(solver, places, owner.period_seconds, meters), solver, artefact)
+    model_hash = model.hash if isinstance(model, Artefact) else furnace_hash(model.furnace)
+    solver = build_solver(owner.name, setup, model_hash)
+    return Party(RoundTable(solver, places, owner.period_seconds, meters), solver, model, model_hash)
 
 
-def ladder_of(loop: LoopSettings, limits: EffectiveLimits, party: Party | None) -> tuple[Rung, ...]:
-    """The rungs of a loop, the configured one first. `party` is that of its MPC, where it has a part in one."""
-    settings = loop.controller
-    if isinstance(settings, PidSettings):
-        return (PidRung(_tuning(settings, loop, limits), loop.period_seconds),)
-    if party is None:
+def ladder_of(loop: LoopSettings, limits: EffectiveLimits, parties: Sequence[Party]) -> tuple[Rung, ...]:
+    """The rungs of a loop, the configured one first. `parties` are those of its MPCs, in the same order."""
+    settings: ControllerSettings = loop.controller
+    if not isinstance(settings, PidSettings) and not parties:
         raise UnusableModel(f"there is no MPC for the loop {loop.name}")
-    artefact, place = party.artefact, party.table.places[loop.name]
-    rung = MpcRung(
-        loop.name,
-        party.table,
-        model_watch(artefact, loop.period_seconds, place.input, place.output),
-        tolerance=loop.readback_tolerance,
-        model_hash=artefact.hash,
+    while not isinstance(settings, PidSettings):
+        settings = settings.fallback
+    rungs = (
+        MpcRung(
+            party.kind,
+            loop.name,
+            party.table,
+            party.watch(loop),
+            tolerance=loop.readback_tolerance,
+            model_hash=party.model_hash,
+        )
+        for party in parties
     )
-    return (rung, PidRung(_tuning(settings.fallback, loop, limits), loop.period_seconds))
+    return (*rungs, PidRung(_tuning(settings, loop, limits), loop.period_seconds))
 
 
 def _tuning(settings: PidSettings, loop: LoopSettings, limits: EffectiveLimits) -> PidTuning:

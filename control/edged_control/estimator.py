@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from edged_control.disturbances import Disturbances
-from edged_control.state_space import Array, StateSpace
+from edged_control.state_space import Array
+
+
+class Process(Protocol):
+    """The model of a plant whose inputs are held between samples, as the estimate runs it."""
+
+    def steady(self, inputs: Array) -> Array:
+        """The state in which the inputs have stood for ever."""
+        ...
+
+    def advance(self, state: Array, inputs: Array) -> Array:
+        """The state one sample later."""
+        ...
+
+    def outputs(self, state: Array) -> Array:
+        """What the gauges would show of a state, with nothing beside the model."""
+        ...
 
 
 class Estimate(NamedTuple):
@@ -18,10 +34,10 @@ class Estimate(NamedTuple):
 
 
 class Estimator:
-    """Follows the plant from measurements and applied inputs, in units relative to the first of them."""
+    """Follows the plant from measurements and applied inputs, in the units of its process."""
 
-    def __init__(self, system: StateSpace, disturbances: Disturbances) -> None:
-        self._system = system
+    def __init__(self, process: Process, disturbances: Disturbances) -> None:
+        self._process = process
         self._disturbances = disturbances
         self._estimate: Estimate | None = None
         self.innovation = np.zeros(len(disturbances.c))
@@ -40,19 +56,19 @@ class Estimator:
 
         With no estimate to start from, the plant is taken to stand still.
         """
-        system, known = self._system, self._disturbances
+        process, known = self._process, self._disturbances
         if self._estimate is None:
-            steady = system.steady(applied)
-            surplus = np.nan_to_num(measured - system.c @ steady)
+            steady = process.steady(applied)
+            surplus = np.nan_to_num(measured - process.outputs(steady))
             self._estimate = Estimate(steady, known.rest @ surplus)
             self.innovation = np.zeros_like(surplus)
             return self._estimate
         state, disturbance = self._estimate
         for _ in range(periods):
-            state = system.a @ state + system.b @ applied
+            state = process.advance(state, applied)
             disturbance = known.a @ disturbance
         if periods:
-            self.innovation = np.nan_to_num(measured - system.c @ state - known.c @ disturbance)
+            self.innovation = np.nan_to_num(measured - process.outputs(state) - known.c @ disturbance)
             disturbance = disturbance + known.gain @ self.innovation
         self._estimate = Estimate(state, disturbance)
         return self._estimate

@@ -128,14 +128,15 @@ class ControlExecutor:
         self._periods = {loop.name: loop.period_seconds for loop in settings.loops}
         paths = {loop.name: f"{line}/{loop.output}" for loop in settings.loops}
         own = {name: self._limits.effective.get(path) or configured[path] for name, path in paths.items()}
-        self._solvers: dict[str, Solver] = {}
-        parties: dict[str, Party] = {}
+        self._solvers: list[tuple[str, Solver]] = []
+        parties: dict[str, list[Party]] = {loop.name: [] for loop in settings.loops}
         for group in groups_of(settings.loops):
             party = party_of(group, own, models or {}, recorded_solver, self._meters)
-            self._solvers[group.owner.name] = party.solver
-            parties |= dict.fromkeys((loop.name for loop in group.loops), party)
+            self._solvers.append((group.owner.name, party.solver))
+            for loop in group.loops:
+                parties[loop.name].append(party)
         self._loops = {
-            loop.name: Loop(loop, own[loop.name], ladder_of(loop, own[loop.name], parties.get(loop.name)), around)
+            loop.name: Loop(loop, own[loop.name], ladder_of(loop, own[loop.name], parties[loop.name]), around)
             for loop in settings.loops
         }
         self._limits.serve(around.gate.adopt, self._loops.values())
@@ -183,7 +184,7 @@ class ControlExecutor:
             await asyncio.Event().wait()
         try:
             async with asyncio.TaskGroup() as group:
-                for name, solver in self._solvers.items():
+                for name, solver in self._solvers:
                     group.create_task(solver.run(), name=f"solver:{name}")
                 for name, period_seconds in self._periods.items():
                     group.create_task(self._drive(name, period_seconds), name=f"control:{name}")

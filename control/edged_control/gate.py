@@ -36,7 +36,12 @@ class Mode(StrEnum):
     LOCAL_OVERRIDE = "local-override"
 
 
-CONTROLLERS: Mapping[str, Mode] = {"mpc": Mode.AUTOMATIC, "pid": Mode.AUTOMATIC, "walk": Mode.MANUAL}
+CONTROLLERS: Mapping[str, Mode] = {
+    "nonlinear_mpc": Mode.AUTOMATIC,
+    "mpc": Mode.AUTOMATIC,
+    "pid": Mode.AUTOMATIC,
+    "walk": Mode.MANUAL,
+}
 """Sources inside the loop and the mode that each needs; they are clamped. Every other source is refused instead."""
 
 

@@ -53,6 +53,12 @@ class ModelWatch:
         self.fault, self._wrong, self._right, self._smoothed = "", 0.0, 0.0, 0.0
 
 
+def furnace_watch(residual_kelvin: float, horizon_seconds: float, period_seconds: float) -> ModelWatch:
+    """The watch that fits a furnace, whose horizon says in which time it settles."""
+    patience = max(PATIENCE_PERIODS * period_seconds, PATIENCE_SETTLINGS * horizon_seconds)
+    return ModelWatch(residual_kelvin, period_seconds, patience)
+
+
 def model_watch(artefact: Artefact, period_seconds: float, moved: int = 0, output: int = 0) -> ModelWatch:
     """The watch that fits one output of a model and the input that its loop moves."""
     settling = artefact.model.channels[output][moved].settling_seconds

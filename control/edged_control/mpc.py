@@ -131,6 +131,12 @@ class Mpc:
         """The next solve starts from nothing."""
         self._problem.solver.drop_warm_start()
 
+    def try_out(self) -> None:
+        """The first solve is slower than all others: it happens before anybody waits for one."""
+        outputs = [0.0] * len(self._tuning.error_scales)
+        self.update(outputs, outputs, [float(value) for value in (self._low + self._high) / 2.0], 0.0)
+        self.reset()
+
     def track(self, outputs: Sequence[float], applied: Sequence[float], seconds: float) -> None:
         """Follows the plant without a plan: `applied` was read back and held in the `seconds` since the last call."""
         self._follow(_numbers(outputs), _numbers(applied), seconds)

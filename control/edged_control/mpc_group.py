@@ -6,32 +6,47 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from edged.config import LineConfig
-from edged.controller_settings import MpcInputSettings, MpcOutputSettings, MpcSettings, SharedMpcSettings
+from edged.controller_settings import (
+    MpcInputSettings,
+    MpcOutputSettings,
+    MpcSettings,
+    NonlinearMpcSettings,
+    SharedMpcSettings,
+)
 from edged.settings import LoopSettings
 from edged_control.model import Artefact, ProcessModel
 
 LONGEST_PERIOD_SHARE = 0.5
 """A loop's period may be this share of the dead time and lags of its model together: with less it sees too little."""
 
-Misfit: TypeAlias = tuple[tuple[str | int, ...], str]
+Field: TypeAlias = tuple[str | int, ...]
+Misfit: TypeAlias = tuple[Field, str]
 """The field of the owner's loop, and what is wrong with it."""
+CONTROLLER: Field = ("controller",)
+FALLBACK: Field = ("controller", "fallback")
 
 
 class Group(NamedTuple):
-    """The loops of one MPC: `owner` describes it, `loops` are all of them, the owner first."""
+    """The loops of one MPC: `owner` describes it in `field`, `loops` are all of them, the owner first."""
 
     owner: LoopSettings
-    settings: MpcSettings
+    settings: MpcSettings | NonlinearMpcSettings
     loops: tuple[LoopSettings, ...]
+    field: Field = CONTROLLER
 
 
 def groups_of(loops: Sequence[LoopSettings]) -> list[Group]:
-    """One group for each MPC, also where it moves one output alone."""
-    return [
-        Group(owner, owner.controller, (owner, *(loop for loop in loops if owner_of(loop) == owner.name)))
-        for owner in loops
-        if isinstance(owner.controller, MpcSettings)
-    ]
+    """One group for each MPC, also where it moves one output alone, as a nonlinear one and the one below it do."""
+    groups: list[Group] = []
+    for owner in loops:
+        settings = owner.controller
+        if isinstance(settings, MpcSettings):
+            groups.append(Group(owner, settings, (owner, *(loop for loop in loops if owner_of(loop) == owner.name))))
+        elif isinstance(settings, NonlinearMpcSettings):
+            groups.append(Group(owner, settings, (owner,)))
+            if isinstance(settings.fallback, MpcSettings):
+                groups.append(Group(owner, settings.fallback, (owner,), FALLBACK))
+    return groups
 
 
 def owner_of(loop: LoopSettings) -> str | None:
@@ -39,15 +54,15 @@ def owner_of(loop: LoopSettings) -> str | None:
     return loop.controller.loop if isinstance(loop.controller, SharedMpcSettings) else None
 
 
-def misfits(group: Group, artefact: Artefact, config: LineConfig) -> list[Misfit]:
+def misfits(group: Group, settings: MpcSettings, artefact: Artefact, config: LineConfig) -> list[Misfit]:
     """Where and why a model is not for these loops: other signals, other units, another period."""
-    model, settings = artefact.model, group.settings
+    model = artefact.model
     faults: list[Misfit] = []
     for side, ports, entries, signals in (
         ("inputs", model.inputs, settings.inputs, [loop.output for loop in group.loops]),
         ("outputs", model.outputs, settings.outputs, [loop.process_value for loop in group.loops]),
     ):
-        where: tuple[str | int, ...] = ("controller", side)
+        where = (*group.field, side)
         named, known = [entry.signal for entry in entries], [port.signal for port in ports]
         if sorted(named) != sorted(signals):
             faults.append((where, f"must be {_wanted(signals)}, got {_named(entries)}"))
@@ -61,11 +76,13 @@ def misfits(group: Group, artefact: Artefact, config: LineConfig) -> list[Misfit
                 for signal, unit, port in zip(named, units, ports, strict=True)
                 if unit != port.unit
             ]
-    return faults or [*_period_faults(group, artefact), *_path_faults(group, model)]
+    return faults or [*_period_faults(group, artefact), *_path_faults(group, settings, model)]
 
 
-def place_of(loop: LoopSettings, settings: MpcSettings) -> tuple[int, int]:
-    """The loop's own input and output among those of the MPC."""
+def place_of(loop: LoopSettings, settings: MpcSettings | NonlinearMpcSettings) -> tuple[int, int]:
+    """The loop's own input and output among those of the MPC; a nonlinear one has one of each."""
+    if isinstance(settings, NonlinearMpcSettings):
+        return 0, 0
     inputs, outputs = ([entry.signal for entry in side] for side in (settings.inputs, settings.outputs))
     return inputs.index(loop.output), outputs.index(loop.process_value)
 
@@ -87,14 +104,14 @@ def _period_faults(group: Group, artefact: Artefact) -> list[Misfit]:
     return []
 
 
-def _path_faults(group: Group, model: ProcessModel) -> list[Misfit]:
+def _path_faults(group: Group, settings: MpcSettings, model: ProcessModel) -> list[Misfit]:
     """A loop that is left alone with the MPC must be able to do something about its process value."""
     faults: list[Misfit] = []
     for loop in group.loops:
-        j, i = place_of(loop, group.settings)
+        j, i = place_of(loop, settings)
         if not model.channels[i][j].gain:
             text = f"in this model {loop.output} does not move {loop.process_value}, as the loop {loop.name} wants it"
-            faults.append((("controller", "model"), text))
+            faults.append(((*group.field, "model"), text))
     return faults
 
 

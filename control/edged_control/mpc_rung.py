@@ -10,15 +10,14 @@ from edged_control.round_table import Arrival, RoundTable
 from edged_control.rung import Moment, Wish
 from edged_control.solver_messages import Answer
 
-MPC = "mpc"
-
 
 class MpcRung:
     """It has the solver solve also while somebody else moves the output: that it can is known before it leads."""
 
-    name = MPC
-
-    def __init__(self, loop: str, table: RoundTable, watch: ModelWatch, *, tolerance: float, model_hash: str) -> None:
+    def __init__(
+        self, name: str, loop: str, table: RoundTable, watch: ModelWatch, *, tolerance: float, model_hash: str
+    ) -> None:
+        self.name = name
         self.model_hash = model_hash
         self._loop = loop
         self._table = table

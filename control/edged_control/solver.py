@@ -27,10 +27,8 @@ from edged_control.solver_messages import (
 )
 
 COMMAND = (sys.executable, "-P", "-m", "edged_control.solver_worker")
-DEADLINE_PERIODS = 0.2
-LONGEST_DEADLINE_SECONDS = 1.0
 START_SECONDS = 30.0
-"""Importing the numeric libraries takes half a second, on a loaded box a few."""
+"""Importing the numeric libraries takes half a second, with do-mpc two; on a loaded box it is ten times that."""
 KILLED_AFTER_QUESTIONS = 3
 """One that owes an answer for so many periods is taken for stuck."""
 FIRST_DELAY_SECONDS, DELAY_CAP_SECONDS = 0.5, 30.0
@@ -65,7 +63,7 @@ class SolverProcess:
         self._model_hash = model_hash
         self._clock = clock
         self._command = command
-        self.deadline_seconds = min(DEADLINE_PERIODS * setup.period_seconds, LONGEST_DEADLINE_SECONDS)
+        self.deadline_seconds = setup.deadline_seconds
         self._child: Process | None = None
         self._process: Process | None = None
         self._fault = "the solver is not started"

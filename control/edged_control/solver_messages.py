@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from edged.controller_settings import MpcSettings
+from edged.controller_settings import MpcSettings, NonlinearMpcSettings
 from edged.section import Finite, NotNegative, Seconds
 
 LENGTH = struct.Struct(">I")
+DEADLINE_PERIODS = 0.2
+LONGEST_DEADLINE_SECONDS = 1.0
 LARGEST_BYTES = 1 << 20
 """No message is longer; whoever claims more talks of something else."""
 
@@ -30,12 +32,20 @@ class InputRange(Message):
 
 
 class Setup(Message):
-    """The first message to a solver: everything that its controller is built from. `artefact` is the whole JSON."""
+    """The first message to a solver: everything that its controller is built from.
+
+    `artefact` is the whole JSON; empty where the settings hold the model themselves.
+    """
 
     artefact: str
-    settings: MpcSettings
+    settings: MpcSettings | NonlinearMpcSettings = Field(discriminator="kind")
     limits: tuple[InputRange, ...]
     period_seconds: Seconds
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long an answer is waited for."""
+        return min(DEADLINE_PERIODS * self.period_seconds, LONGEST_DEADLINE_SECONDS)
 
 
 class Ready(Message):

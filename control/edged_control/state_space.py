@@ -35,6 +35,14 @@ class StateSpace:
         """The state in which the inputs have stood for ever."""
         return np.asarray(np.linalg.solve(np.eye(len(self.a)) - self.a, self.b @ inputs), dtype=np.float64)
 
+    def advance(self, state: Array, inputs: Array) -> Array:
+        """The state one sample later."""
+        return self.a @ state + self.b @ inputs
+
+    def outputs(self, state: Array) -> Array:
+        """What the gauges show of a state."""
+        return self.c @ state
+
     def step_responses(self, steps: int) -> Array:
         """`[n, i, j]`: output i, n samples after input j went from 0 to 1, for n = 0..steps."""
         state = np.zeros_like(self.b)

@@ -5,21 +5,33 @@ from __future__ import annotations
 import math
 import time
 
+from edged.controller_settings import MpcSettings
+from edged_control.furnace_model import furnace_hash
 from edged_control.model import decoded
 from edged_control.mpc import InputLimits, Mpc, Part, Plan
 from edged_control.mpc_settings import build
+from edged_control.nonlinear_mpc import NonlinearMpc
 from edged_control.solver_messages import Answer, Question, Setup
+
+PROCESSOR_SHARE = 0.4
+"""Of the deadline, for each of two attempts: the rest is for the way to the process and back."""
 
 
 class Workbench:
     """One controller, set up from a message. Raises EdgedError where it can't be built."""
 
     def __init__(self, setup: Setup) -> None:
-        artefact = decoded(setup.artefact.encode(), "the artefact")
         limits = [InputLimits(limit.low, limit.high, limit.rate_per_second) for limit in setup.limits]
-        self.model_hash = artefact.hash
-        self._mpc: Mpc = build(setup.settings, artefact.model, limits, setup.period_seconds, artefact.residuals)
-        self._try_out(limits, len(artefact.model.outputs))
+        self._mpc: Mpc | NonlinearMpc
+        if isinstance(setup.settings, MpcSettings):
+            artefact = decoded(setup.artefact.encode(), "the artefact")
+            self.model_hash = artefact.hash
+            self._mpc = build(setup.settings, artefact.model, limits, setup.period_seconds, artefact.residuals)
+        else:
+            seconds = PROCESSOR_SHARE * setup.deadline_seconds
+            self.model_hash = furnace_hash(setup.settings.furnace)
+            self._mpc = NonlinearMpc(setup.settings, limits[0], setup.period_seconds, seconds)
+        self._mpc.try_out()
 
     def answer(self, question: Question) -> Answer:
         """The plan's first inputs, or why there is no plan."""
@@ -41,10 +53,4 @@ class Workbench:
 
     def forget(self) -> None:
         """The next question is the first of a new process."""
-        self._mpc.reset()
-
-    def _try_out(self, limits: list[InputLimits], outputs: int) -> None:
-        """The first solve is slower than all others: it happens before anybody waits for one."""
-        middle = [(limit.low + limit.high) / 2.0 for limit in limits]
-        self._mpc.update([0.0] * outputs, [0.0] * outputs, middle, 0.0)
         self._mpc.reset()

@@ -17,8 +17,8 @@ from edged.clock import SystemClock
 from edged.supervise import start_task
 from edged_control.model import Artefact, Channel, Port, ProcessModel, encoded
 from edged_control.mpc_settings import proposed
-from edged_control.solver import COMMAND, LONGEST_DEADLINE_SECONDS, SolverProcess
-from edged_control.solver_messages import Answer, InputRange, Question, Setup, framed
+from edged_control.solver import COMMAND, SolverProcess
+from edged_control.solver_messages import LONGEST_DEADLINE_SECONDS, Answer, InputRange, Question, Setup, framed
 
 BELT, THICKNESS = Port("line_a/forming/belt_speed_setpoint", "m/min"), Port("line_a/forming/thickness", "mm")
 MODEL = ProcessModel((BELT,), (THICKNESS,), ((Channel(-0.027, 7.0, 1.0, 0.8),),))

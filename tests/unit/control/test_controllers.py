@@ -180,7 +180,7 @@ def test_the_examples_model_comes_of_the_documented_commands(tmp_path: Path, art
 def test_a_pid_approaches_a_new_set_point_as_fast_as_it_is_told(rate: float | None, error: float) -> None:
     controller = PidSettings(gain=-6.0, integral_seconds=1e9, filter_seconds=0.0, set_point_rate_per_second=rate)
     limits = EffectiveLimits("line_a/forming/belt_speed_setpoint", "m/min", 0.0, 1000.0, 1000.0, 1000.0)
-    (rung,) = ladder_of(with_loop(controller=controller), limits, None)
+    (rung,) = ladder_of(with_loop(controller=controller), limits, ())
     rest = Moment(4.0, 4.0, 150.0, 0.0, 1.0, automatic=True)
     rung.track(rest)
     assert rung.propose(rest).value == pytest.approx(150.0)
