@@ -28,6 +28,10 @@ COMMANDS = {
         "from sample to command with the solver in its process, and the loop's lag",
     ),
     "pcgym-cstr": ("bench.pcgym_cstr", "our MPC against the oracle of pc-gym's CSTR, in an environment of its own"),
+    "control-furnace": (
+        "bench.control_furnace",
+        "nonlinear MPC, linear MPC and PID on the simulated furnace, and the loop's lag while it solves",
+    ),
     "environment": ("bench.environment", "says which real servers are here; fails in CI when one is missing"),
     "gate": ("bench.gate", "CPU per value and p95 pipeline time, as ratios, against the stored baseline"),
     "all": ("bench.every", "every benchmark, one after the other"),

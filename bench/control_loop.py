@@ -29,6 +29,27 @@ class Controller(Protocol):
         ...
 
 
+class Controlled(Protocol):
+    """A plant under control, its inputs where they were applied last and the loads that nobody sees."""
+
+    applied: list[float]
+    loads: list[float]
+
+    def __init__(self, case: Case, mismatch: Mismatch, seed: int) -> None: ...
+
+    def run(self) -> None:
+        """One control period with the applied inputs held."""
+        ...
+
+    def true(self) -> list[float]:
+        """The outputs as they are."""
+        ...
+
+    def measured(self) -> list[float]:
+        """The outputs as the gauges show them."""
+        ...
+
+
 @dataclass
 class Trace:
     """One run, a row per control period."""
@@ -89,9 +110,11 @@ class GatedInput:
         return value
 
 
-def run(case: Case, mismatch: Mismatch, controller: Controller, seed: int) -> Trace:
+def run(
+    case: Case, mismatch: Mismatch, controller: Controller, seed: int, make_plant: type[Controlled] = Plant
+) -> Trace:
     """The script of set-point and load steps on one plant with one seed."""
-    plant, trace = Plant(case, mismatch, seed), Trace(case.period)
+    plant, trace = make_plant(case, mismatch, seed), Trace(case.period)
     gates = [GatedInput(entry, case.period) for entry in case.inputs]
     for n in range(round(END_SPAN * case.span / case.period)):
         now = (n + 1) * case.period

@@ -16,6 +16,7 @@ from edged.config import LineConfig, load, read_limits
 from edged.registry import ConnectorKind, connector_kinds
 from edged.settings import LineSettings
 from edged_connectors.south.opcua_options import OpcUaOptions
+from edged_control.controllers import load_models
 from tests.conftest import PROJECT
 from tests.integration.connector_from_docs import kind_from_docs
 from tests.integration.documents import Block, blocks, documents, links, spans
@@ -74,7 +75,9 @@ def whole(text: str) -> str:
 
 @pytest.mark.parametrize("block", YAML_BLOCKS, ids=[block.name for block in YAML_BLOCKS])
 def test_every_configuration_loads(block: Block, tmp_path: Path) -> None:
-    assert load_text(whole(block.text), tmp_path).signals
+    config = load_text(whole(block.text), tmp_path)
+    assert config.signals
+    load_models(config, tolerate_missing=True)
 
 
 @pytest.mark.parametrize("block", LIMITS_BLOCKS, ids=[block.name for block in LIMITS_BLOCKS])

@@ -15,10 +15,11 @@ import pytest
 
 from bench.processes import Process, fetch, free_port, wait_until
 from edged.settings import HttpSettings
+from tests.integration.documents import blocks
 
 INSTALL_SECONDS = 300
 NO_INDEX = ("Could not find a version", "No matching distribution", "NewConnectionError", "Name or service not known")
-FOREIGN = ("amqtt", "asyncpg", "sklearn", "skl2onnx", "pytest")
+FOREIGN = ("amqtt", "asyncpg", "casadi", "do_mpc", "matplotlib", "pandas", "sklearn", "skl2onnx", "pytest")
 MOST_MEGABYTES = 350
 HUB_SECRET = "5ecret-of-the-hub"
 MOST_LACKING = 5
@@ -66,6 +67,16 @@ def test_the_example_is_sound_without_other_libraries(edge: Path, project: Path)
 def test_libraries_of_hub_simulator_and_training_are_not_there(edge: Path) -> None:
     looked = "import importlib.util, sys; print([n for n in sys.argv[1:] if importlib.util.find_spec(n)])"
     assert run(str(edge / "python"), "-c", looked, *FOREIGN).stdout.strip() == "[]"
+
+
+def test_a_nonlinear_controller_is_told_what_it_lacks(edge: Path, tmp_path: Path) -> None:
+    (block,) = [block for block in blocks("yaml") if "kind: nonlinear_mpc" in block.text]
+    line = tmp_path / "line.yaml"
+    line.write_text(f"site: some_site\nline: some_line\ndata_directory: state\n{block.text}", encoding="utf-8")
+    checked = run(str(edge / "edged"), "check", "--tolerate-missing", str(line))
+    assert checked.returncode == 0, checked.stderr
+    place = "control.loops.0.controller.kind"
+    assert f"{place}: do_mpc is not installed: pip install 'edged[control-nonlinear]'" in checked.stderr
 
 
 def test_the_daemon_runs_and_stops(edge: Path, project: Path, tmp_path: Path) -> None:
@@ -131,8 +142,9 @@ def without_wheel(lock: Path, folder: Path, *options: str) -> list[str]:
         lacking.append(named[1])
 
 
-def test_everything_comes_as_a_wheel_for_aarch64(project: Path, tmp_path: Path) -> None:
-    assert without_wheel(project / "requirements" / "edge.lock", tmp_path) == []
+@pytest.mark.parametrize("lock", ["edge.lock", "edge-nonlinear.lock"])
+def test_everything_comes_as_a_wheel_for_aarch64(project: Path, tmp_path: Path, lock: str) -> None:
+    assert without_wheel(project / "requirements" / lock, tmp_path) == []
 
 
 def test_what_has_no_wheel_for_aarch64_is_named(tmp_path: Path) -> None:
