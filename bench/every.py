@@ -1,4 +1,7 @@
-"""Every benchmark, one after the other: about twenty minutes in all, with --short about two, at one size each."""
+"""Every benchmark, one after the other: about twenty minutes in all.
+
+With --short about three, at one size each; then only the gate is judged: times of a few seconds are told, no more.
+"""
 
 from __future__ import annotations
 
@@ -44,16 +47,17 @@ SHORT_RUNS = (
     Run("query", "bench.query", ("--store", "sqlite", "--signals", "5", "--asks", "20")),
     Run("gate", "bench.gate"),
 )
-"""What every change is held to."""
+"""What is run for every change."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit status 1 when any bar is missed."""
+    """Exit status 1 when a bar that is judged is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench all", description=__doc__)
     parser.add_argument("--short", action="store_true", help="one size each, for a first look and for CI")
     options = parser.parse_args(arguments)
     status = 0
     for run in SHORT_RUNS if options.short else RUNS:
         found: int = importlib.import_module(run.module).main(list(run.arguments))
-        status = max(status, found)
+        if not options.short or run.name == "gate":
+            status = max(status, found)
     return status
