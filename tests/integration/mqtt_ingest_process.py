@@ -11,6 +11,8 @@ import sys
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
+import uvloop
+
 from edged.clock import SystemClock
 from edged.metrics import Metrics
 from edged.ports import MARKS_KEPT
@@ -106,4 +108,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

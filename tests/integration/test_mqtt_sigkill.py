@@ -1,10 +1,11 @@
-"""The ingest process is shot at random moments while messages come: every one is stored once."""
+"""The ingest process is shot or stopped while messages come: every one is stored once, and soon."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
+import signal
 import sqlite3
 import sys
 from collections import Counter
@@ -26,6 +27,10 @@ SCRIPT = Path(__file__).with_name("mqtt_ingest_process.py")
 ROUNDS = 8
 FIRST_STAMP = 1_767_225_600_000
 SETTLE_SECONDS = 30.0
+STOPPED_SECONDS = 20.0
+"""Four times the keep-alive: the broker has hung up."""
+RETURN_SECONDS = 5.0
+"""From the end of a disturbance to data; two keep-alives take twice as long."""
 
 
 class Equipment:
@@ -79,8 +84,8 @@ def stored(database: Path) -> tuple[Counter[int], Counter[str]]:
     return numbers, units
 
 
-async def until_stored(database: Path, count: int) -> None:
-    async with asyncio.timeout(SETTLE_SECONDS):
+async def until_stored(database: Path, count: int, seconds: float = SETTLE_SECONDS) -> None:
+    async with asyncio.timeout(seconds):
         while True:
             if min(len(found) for found in stored(database)) >= count:
                 return
@@ -111,3 +116,23 @@ async def test_shot_at_random_nothing_is_lost_and_nothing_twice(tmp_path: Path) 
     assert equipment.published > ROUNDS * 30
     assert numbers == Counter(range(equipment.published))
     assert units == Counter(f"U{number}" for number in range(equipment.published))
+
+
+async def test_stopped_beyond_the_keep_alive_it_is_back_at_once(tmp_path: Path) -> None:
+    database = tmp_path / "road.sqlite"
+    async with mosquitto_broker(tmp_path / "broker") as broker:
+        await make_session(broker.port)
+        process = await start(broker.port, database)
+        equipment, stop = Equipment(), asyncio.Event()
+        publishing = start_task("equipment", equipment.run(broker.port, stop))
+        await until_stored(database, 100)
+        process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(STOPPED_SECONDS)
+        process.send_signal(signal.SIGCONT)
+        await until_stored(database, equipment.published, RETURN_SECONDS)
+        stop.set()
+        await publishing
+        await until_stored(database, equipment.published)
+        process.kill()
+        await process.wait()
+    assert stored(database)[0] == Counter(range(equipment.published))

@@ -30,8 +30,6 @@ FAILED_FROM = 0x80
 """Reason codes from here on mean failure."""
 RETAINED_FOR_NEW_SUBSCRIPTIONS = 1
 CLOSE_SECONDS = 2.0
-PACKETS_PER_TURN = 50
-"""Read at once before other tasks have their turn: some milliseconds of work."""
 UNACKNOWLEDGED_KEPT = 20_000
 """QoS 0 messages beyond so many waiting ones are dropped and counted; QoS 1 is bounded by the broker."""
 
@@ -167,14 +165,6 @@ class MqttSession(MqttClient):
             super()._client_connect()
         except ssl.SSLError as fault:
             raise AccessRefused(f"{self._place()}: TLS: {fault.reason or fault}") from fault
-
-    def _read_packets(self) -> None:
-        """Several packets a turn: paho alone takes one."""
-        for _ in range(PACKETS_PER_TURN):
-            before = len(self._inbox)
-            self._read_packet()
-            if len(self._inbox) == before and not self._decrypted():
-                return
 
     def _on_connect(
         self,
