@@ -29,6 +29,8 @@ HEARTBEAT_SAMPLING_MILLISECONDS = 1000.0
 
 HANDLE = itemgetter(0)
 """Of a change."""
+NEWEST = 8
+"""So many values at the end of a notification tell how far it goes."""
 
 SERVER_QUEUE_OVERFLOW = "server_queue_overflow"
 NOTIFICATION_LOST = "notification_lost"
@@ -56,7 +58,7 @@ class Subscription:
         self._queues: dict[int, int] = {}
         self._shortest_queue = 0
         self._last_notification = 0
-        self._last_changes: Sequence[Change] = ()
+        self._told_until = 0
         self._last_sequence: int | None = None
         self._retrying: asyncio.Task[None] | None = None
 
@@ -68,7 +70,7 @@ class Subscription:
             RequestedLifetimeCount=options.lifetime_count(),
             RequestedMaxKeepAliveCount=options.keep_alive_count(),
         )
-        self._last_notification = self._clock.now()
+        self._last_notification = self._told_until = self._clock.now()
         self._id = await self._session.subscribe(parameters, self._published)
         heartbeat = _request(HEARTBEAT_NODE, len(self._items), HEARTBEAT_SAMPLING_MILLISECONDS, 1)
         await self._session.monitor(self._id, [heartbeat])
@@ -135,27 +137,30 @@ class Subscription:
             self._inbox.tell(Gap(self._source, self._last_notification, received, NOTIFICATION_LOST))
 
     def _take(self, changes: Sequence[Change], received: int) -> None:
-        plain = plain_samples(self._floats, changes, received) if changes and not self._awaited else None
-        samples, overflow = (
-            (self._samples(changes, received), _overflowed(changes)) if plain is None else (plain, False)
-        )
+        samples = plain_samples(self._floats, changes, received) if changes and not self._awaited else None
+        overflow = False
+        if samples is None:
+            samples, overflow = self._samples(changes, received)
         if overflow or self._came_full(changes):
             self._inbox.tell(Gap(self._source, self._emptied(), received, SERVER_QUEUE_OVERFLOW))
         self._inbox.put(samples)
-        self._last_changes = changes
+        self._told_until = max((one.source_time for one in changes[-NEWEST:] if one.source_time), default=received)
 
-    def _samples(self, changes: Sequence[Change], received: int) -> list[Sample]:
-        targets, awaited, samples = self._targets, self._awaited, []
+    def _samples(self, changes: Sequence[Change], received: int) -> tuple[list[Sample], bool]:
+        """The samples, and whether the server says that it dropped values."""
+        targets, awaited, samples, overflow = self._targets, self._awaited, [], False
         for change in changes:
-            handle = change.handle
+            handle, _, code, _, _ = change
             if handle >= len(targets):
                 continue
             path, convert = targets[handle]
             sample = sample_of(path, convert, change, received)
+            if code and overflowed(code):
+                overflow = True
             if awaited and handle in awaited:
                 sample = self._first(sample, change)
             samples.append(sample)
-        return samples
+        return samples, overflow
 
     def _came_full(self, changes: Sequence[Change]) -> bool:
         """Whether an item's queue was full and began late: not every server tells of what it drops."""
@@ -175,22 +180,16 @@ class Subscription:
         return times[0] - self._emptied() > 2 * (times[-1] - times[0]) / (len(times) - 1)
 
     def _emptied(self) -> int:
-        """When all queues were empty last (ns UTC): no later than the newest value that came then.
+        """When all queues were empty last (ns UTC): no later than values that came then.
 
-        A notification may have waited on its way here.
+        The receive time alone could be too late: a notification may have waited on its way here.
         """
-        times = [change.source_time for change in self._last_changes if change.source_time]
-        return min(self._last_notification, max(times, default=self._last_notification))
+        return min(self._last_notification, self._told_until)
 
     def _first(self, sample: Sample, change: Change) -> Sample:
         """An item's first value is what it was before we came."""
         self._awaited.discard(change.handle)
         return as_seen(sample, change)
-
-
-def _overflowed(changes: Sequence[Change]) -> bool:
-    """Whether the server says that it dropped values."""
-    return any(change.code and overflowed(change.code) for change in changes)
 
 
 def _request(
