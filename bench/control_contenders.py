@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.control_plants import Case, Path
-from edged_control.disturbances import DisturbanceTuning
 from edged_control.gate import credit_cap
-from edged_control.model import Channel, Port, ProcessModel
-from edged_control.mpc import Fault, InputLimits, Mpc, MpcTuning
-from edged_control.pid import Pid, PidTuning
+from edged_control.ladder.pid import Pid, PidTuning
+from edged_control.mpc.disturbances import DisturbanceTuning
+from edged_control.mpc.linear import Fault, InputLimits, Mpc, MpcTuning
+from edged_control.process_model.linear import Channel, Port, ProcessModel
 
 FILTER_SHARE = 0.1
 """Time constant of the PID's measurement filter as a share of the closed-loop time constant."""

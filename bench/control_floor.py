@@ -12,8 +12,8 @@ import numpy as np
 
 from bench.control_loop import END_SPAN
 from bench.control_plants import WANDER_SHARE, Case
-from edged_control.model import Channel
-from edged_control.state_space import Array, held_lags
+from edged_control.process_model.linear import Channel
+from edged_control.process_model.state_space import Array, held_lags
 
 STEP_SECONDS = 1.0
 PERIODS_TO_REST = 3000

@@ -34,15 +34,15 @@ from bench.furnace_plant import (
 from bench.report import Bar, Report, percentile
 from edged.clock import SystemClock
 from edged.supervise import start_task
-from edged_control.furnace_model import furnace_hash
-from edged_control.identify import identify
-from edged_control.model import Port
-from edged_control.mpc import Fault, InputLimits
-from edged_control.nonlinear_mpc import NonlinearMpc
-from edged_control.recording import Recording
-from edged_control.solver import SolverProcess
-from edged_control.solver_messages import InputRange, Question, Setup
-from edged_control.workbench import PROCESSOR_SHARE
+from edged_control.identification.identify import identify
+from edged_control.identification.recording import Recording
+from edged_control.mpc.furnace_model import furnace_hash
+from edged_control.mpc.linear import Fault, InputLimits
+from edged_control.mpc.nonlinear import NonlinearMpc
+from edged_control.process_model.linear import Port
+from edged_control.solver.messages import InputRange, Question, Setup
+from edged_control.solver.process import SolverProcess
+from edged_control.solver.workbench import PROCESSOR_SHARE
 
 TEST_KELVIN, TEST_HOURS, HOLD_PERIODS = 15.0, 60, 120
 TICK_SECONDS = 0.005

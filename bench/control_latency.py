@@ -33,12 +33,12 @@ from edged.supervise import start_task
 from edged.types import Command, Limits, Priority, Sample, Seal, Signal, ValueType
 from edged_control.blueprint import Blueprint
 from edged_control.executor import ControlExecutor
-from edged_control.flight_file import FlightFile
-from edged_control.flight_recorder import FlightRecorder
-from edged_control.model import Artefact, Channel, Port, ProcessModel
-from edged_control.mpc_settings import proposed
-from edged_control.solver import SolverProcess
-from edged_control.solver_messages import Answer, InputRange, Question, Setup
+from edged_control.flight.file import FlightFile
+from edged_control.flight.recorder import FlightRecorder
+from edged_control.mpc.settings import proposed
+from edged_control.process_model.linear import Artefact, Channel, Port, ProcessModel
+from edged_control.solver.messages import Answer, InputRange, Question, Setup
+from edged_control.solver.process import SolverProcess
 
 LINE, LOOP = "bench", "ribbon"
 BELT, THICKNESS, REMOTE = (f"{LINE}/forming/{name}" for name in ("belt", "thickness", "remote"))

@@ -10,7 +10,7 @@ from typing import Protocol
 from bench.control_plants import Case, Input, Mismatch, Plant
 from edged.types import Proposal, Quality, Refused, Seal
 from edged_control.gate import HOLD, Applied, Gate, Mode, Observed, PlantView, number, remember
-from edged_control.limits import EffectiveLimits
+from edged_control.limits.envelope import EffectiveLimits
 
 SOURCE = "pid"
 """The gate knows the controllers of a loop by name; all of them are clamped alike."""

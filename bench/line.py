@@ -30,7 +30,7 @@ from bench.processes import (
 NODE = "line_a"
 CEILING = PROJECT / "configs" / "ceiling-line-a.yaml"
 READ_ONLY = 0o444
-SOLVER = b"edged_control.solver_worker"
+SOLVER = b"edged_control.solver.worker"
 FACES = ("opcua", "modbus", "mqtt")
 
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from bench.pcgym_plant import Plant, Task
 from bench.pcgym_reactor import Observer, State, advanced
-from edged_control.disturbances import DisturbanceTuning
-from edged_control.horizon import Horizon, OutputLimits, Problem
-from edged_control.identify import IdentificationReport, identify
-from edged_control.model import Channel, Port, ProcessModel
-from edged_control.mpc import Fault, InputLimits, Mpc, MpcTuning
-from edged_control.recording import Recording
-from edged_control.state_space import Array
+from edged_control.identification.identify import IdentificationReport, identify
+from edged_control.identification.recording import Recording
+from edged_control.mpc.disturbances import DisturbanceTuning
+from edged_control.mpc.horizon import Horizon, OutputLimits, Problem
+from edged_control.mpc.linear import Fault, InputLimits, Mpc, MpcTuning
+from edged_control.process_model.linear import Channel, Port, ProcessModel
+from edged_control.process_model.state_space import Array
 
 COOLANT = Port("reactor/coolant_temperature", "K")
 CONCENTRATION = Port("reactor/concentration", "mol/l")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edged_control.state_space import Array
+from edged_control.process_model.state_space import Array
 
 FLOW_PER_VOLUME = 1.0
 FEED_CONCENTRATION, FEED_TEMPERATURE = 1.0, 350.0

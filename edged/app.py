@@ -41,12 +41,12 @@ from edged_connectors.south.runner import SourceRunner
 from edged_connectors.south.status import SourceStatus
 from edged_control.blueprint import Blueprint, blueprint_of
 from edged_control.executor import ControlExecutor, LoopStatus
-from edged_control.flight import Flight
-from edged_control.flight_file import FlightFile, flight_path
-from edged_control.flight_recorder import FlightRecorder
+from edged_control.flight.boundary import Flight
+from edged_control.flight.file import FlightFile, flight_path
+from edged_control.flight.recorder import FlightRecorder
 from edged_control.kpi.service import LoopKpis, LoopKpiStatus
-from edged_control.live_limits import LimitsStatus
-from edged_control.solver import SolverProcess
+from edged_control.limits.live import LimitsStatus
+from edged_control.solver.process import SolverProcess
 from edged_inference.slot import ModelSlot, SlotStatus
 
 STOP_GRACE_SECONDS = 5.0

@@ -167,8 +167,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from edged_control.controllers import load_models
-    from edged_control.furnace_loop import library_faults
+    from edged_control.ladder.controllers import load_models
+    from edged_control.mpc.furnace_loop import library_faults
 
     status = 0
     for path in options.files:

@@ -74,7 +74,7 @@ def _push(
     options: argparse.Namespace,
     order: Callable[[argparse.Namespace, Action, str, object, Callable[[str], str]], int],
 ) -> int:
-    from edged_control.limits_push import unsigned_limits
+    from edged_control.limits.push import unsigned_limits
 
     if (options.file is None) == (options.signed is None):
         raise ConfigError(["name either a FILE with limits, or --signed with what was signed elsewhere"])
@@ -95,7 +95,7 @@ def _push(
 
 def _signed(options: argparse.Namespace, line: str, limits: tuple[LimitSettings, ...]) -> str:
     from edged.signature import MAX_TEXT_CHARACTERS, private_key
-    from edged_control.limits_push import Widening, signed_limits
+    from edged_control.limits.push import Widening, signed_limits
 
     now = SystemClock().now()
     life = round(options.hours * SECONDS_PER_HOUR * NANOSECONDS_PER_SECOND)

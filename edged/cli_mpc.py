@@ -51,8 +51,8 @@ def add_mpc(commands: Commands) -> None:
 
 def _identify(options: argparse.Namespace) -> int:
     _need_numpy()
-    from edged_control.mpc_ops import identify_file
-    from edged_control.structures import Structure
+    from edged_control.identification.operations import identify_file
+    from edged_control.identification.structures import Structure
 
     structure = Structure(options.structure)
     found = identify_file(options.data, options.input, options.output, options.artefact, structure)
@@ -62,7 +62,7 @@ def _identify(options: argparse.Namespace) -> int:
 
 def _init(options: argparse.Namespace) -> int:
     _need_numpy()
-    from edged_control.mpc_ops import init_text
+    from edged_control.identification.operations import init_text
 
     print(init_text(options.model, options.loop), end="")
     return 0

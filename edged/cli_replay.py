@@ -17,8 +17,8 @@ from edged.subcommand import FAILED, Commands, add_command
 from edged.types import NANOSECONDS_PER_SECOND
 
 if TYPE_CHECKING:
-    from edged_control.replay import Replayed
-    from edged_control.replay_report import Difference
+    from edged_control.replay.report import Difference
+    from edged_control.replay.run import Replayed
 
 EXAMPLE = """\
 example:
@@ -55,9 +55,9 @@ def add_replay(commands: Commands) -> None:
 
 def _replay(options: argparse.Namespace) -> int:
     from edged.log import configure
-    from edged_control.flight_file import flight_path
-    from edged_control.flight_reader import FlightReader
-    from edged_control.replay import replay_file
+    from edged_control.flight.file import flight_path
+    from edged_control.flight.reader import FlightReader
+    from edged_control.replay.run import replay_file
 
     configure("error", as_json=None)
     if options.config is None and options.incident is None:
@@ -119,7 +119,7 @@ def _nanoseconds(text: str) -> int:
 
 
 def _lines(found: Replayed) -> list[str]:
-    from edged_control.flight_reader import stamp
+    from edged_control.flight.reader import stamp
 
     report, lines = found.report, []
     versions = ", ".join(sorted(found.versions))
@@ -143,7 +143,7 @@ def _lines(found: Replayed) -> list[str]:
 
 
 def _line(one: Difference) -> str:
-    from edged_control.flight_reader import stamp
+    from edged_control.flight.reader import stamp
 
     changes = "; ".join(f"{name} {_text(before)} -> {_text(after)}" for name, before, after in one.changes)
     return f"{stamp(one.wall)} {one.target} {one.deed}: {changes}"
@@ -156,7 +156,7 @@ def _text(value: Any) -> str:
 
 
 def _document(found: Replayed) -> dict[str, Any]:
-    from edged_control.flight_reader import stamp
+    from edged_control.flight.reader import stamp
 
     report = found.report
     return {
@@ -177,7 +177,7 @@ def _document(found: Replayed) -> dict[str, Any]:
 
 
 def _difference(one: Difference) -> dict[str, Any]:
-    from edged_control.flight_reader import stamp
+    from edged_control.flight.reader import stamp
 
     changes: Sequence[Any] = one.changes
     told = [{"name": name, "recorded": before, "replayed": after} for name, before, after in changes]

@@ -9,8 +9,8 @@ from typing import Any
 from edged.config import LineConfig, load_limits
 from edged.settings import ControlSettings
 from edged.types import Limits, Signal, ValueType
-from edged_control.controllers import load_models
-from edged_control.model import Artefact, decoded, encoded
+from edged_control.ladder.controllers import load_models
+from edged_control.process_model.linear import Artefact, decoded, encoded
 
 ELSEWHERE = (
     "config_hash",

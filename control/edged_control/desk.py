@@ -13,12 +13,12 @@ from edged.signature import NoKey, PublicKey, public_keys
 from edged.types import Proposal, Refused, Value, Verdict, Waits
 from edged_control.approval import Approval, NotApproved, read_approval
 from edged_control.audit import Audit
-from edged_control.flight import Deed, Flight
+from edged_control.flight.boundary import Deed, Flight
 from edged_control.gate import Mode, number
-from edged_control.limits_push import read_push
-from edged_control.live_limits import LimitsPush, told_limits
-from edged_control.loop import Loop
-from edged_control.proposer import PERSON_PRIORITY
+from edged_control.limits.live import LimitsPush, told_limits
+from edged_control.limits.push import read_push
+from edged_control.loop.loop import Loop
+from edged_control.loop.proposer import PERSON_PRIORITY
 from edged_control.rollback import RollbackGuard
 
 OPERATOR = "operator"

@@ -14,22 +14,22 @@ from edged.ports import Plant, Road
 from edged.settings import ControlSettings, LoopSettings
 from edged.types import Limits, Priority, Proposal, Refused, Sample, Seal, Signal, Verdict, Waits
 from edged_control.audit import Audit
-from edged_control.controllers import Party, SolverFactory, ladder_of, party_of
 from edged_control.desk import Desk
 from edged_control.files import LOCAL, Files
-from edged_control.flight import NEVER, Always, Deed, Flight
+from edged_control.flight.boundary import NEVER, Always, Deed, Flight
 from edged_control.gate import Gate, Mode, credit_cap
+from edged_control.ladder.controllers import Party, SolverFactory, ladder_of, party_of
 from edged_control.lease import Lease
-from edged_control.limits import EffectiveLimits, effective_limits
-from edged_control.limits_file import LimitsFile
-from edged_control.live_limits import LimitsPush, LimitsStatus, LiveLimits
-from edged_control.loop import Loop
+from edged_control.limits.envelope import EffectiveLimits, effective_limits
+from edged_control.limits.file import LimitsFile
+from edged_control.limits.live import LimitsPush, LimitsStatus, LiveLimits
+from edged_control.loop.loop import Loop
 from edged_control.memory import Memory
-from edged_control.model import Artefact
-from edged_control.mpc_group import groups_of
+from edged_control.mpc.group import groups_of
+from edged_control.process_model.linear import Artefact
 from edged_control.rollback import RollbackGuard, RollbackMemory
 from edged_control.rollback_watch import RollbackWatch
-from edged_control.solver import Solver
+from edged_control.solver.process import Solver
 from edged_control.status import ControlMeters, LoopStatus
 from edged_control.surroundings import LEASE_ALARM, LIMITS_ALARM, WISH_ALARM, AlarmBoard, Surroundings
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from edged.types import Allowed, Clamped, Command, Proposal, Quality, Refused, Seal, Value, Verdict, Waits
-from edged_control.limits import EffectiveLimits
+from edged_control.limits.envelope import EffectiveLimits
 
 CREDIT_CAP_SECONDS = 60.0
 CREDIT_CAP_PERIODS = 2.0

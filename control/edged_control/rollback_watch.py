@@ -10,11 +10,11 @@ from edged.ports import Action, Order, Outcome, Role
 from edged.settings import RollbackSettings
 from edged.types import Priority, Quality, Sample
 from edged_control.desk import Desk
-from edged_control.flight import Deed, Flight
+from edged_control.flight.boundary import Deed, Flight
 from edged_control.gate import number
-from edged_control.loop import Loop
+from edged_control.loop.loop import Loop
+from edged_control.loop.scan import LineState
 from edged_control.rollback import RollbackGuard
-from edged_control.scan import LineState
 from edged_control.surroundings import ROLLBACK_ALARM, AlarmBoard
 
 GUARD = "rollback_guard"

@@ -12,7 +12,7 @@ from edged.ports import Plant, Road
 from edged.settings import LineStateSettings
 from edged.types import Priority, Signal
 from edged_control.files import Files
-from edged_control.flight import Turns
+from edged_control.flight.boundary import Turns
 from edged_control.gate import Gate
 from edged_control.memory import Memory
 from edged_control.status import ControlMeters

@@ -25,7 +25,7 @@ from edged.subcommand import FAILED, WRONG_INPUT
 from edged.supervise import start_task
 from edged.types import Limits
 from edged_control.approval import read_approval
-from edged_control.limits_push import read_push
+from edged_control.limits.push import read_push
 
 SIGNAL = "line_a/forming/belt_speed_setpoint"
 WAITING = {"who": "pid", "value": 158.5, "reason": "approval: ...", "since": 1}

@@ -16,7 +16,7 @@ from edged.config import LineConfig, load, read_limits
 from edged.registry import ConnectorKind, connector_kinds
 from edged.settings import LineSettings
 from edged_connectors.south.opcua_options import OpcUaOptions
-from edged_control.controllers import load_models
+from edged_control.ladder.controllers import load_models
 from tests.conftest import PROJECT
 from tests.integration.connector_from_docs import kind_from_docs
 from tests.integration.documents import Block, blocks, documents, links, spans

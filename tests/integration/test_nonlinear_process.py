@@ -20,18 +20,18 @@ from edged.controller_settings import NonlinearMpcSettings
 from edged.metrics import Metrics
 from edged.settings import LoopSettings
 from edged.supervise import start_task
-from edged_control.controllers import SolverFactory, ladder_of, party_of
-from edged_control.furnace_model import furnace_hash
-from edged_control.ladder import Ladder
-from edged_control.limits import EffectiveLimits
-from edged_control.model import Artefact, Channel, Port, ProcessModel, encoded
-from edged_control.mpc_group import groups_of
-from edged_control.mpc_settings import proposed
-from edged_control.rung import Moment, Rung
-from edged_control.solver import COMMAND, SolverProcess
-from edged_control.solver_messages import InputRange, Question, Setup
+from edged_control.ladder.controllers import SolverFactory, ladder_of, party_of
+from edged_control.ladder.ladder import Ladder
+from edged_control.ladder.rung import Moment, Rung
+from edged_control.limits.envelope import EffectiveLimits
+from edged_control.mpc.furnace_model import furnace_hash
+from edged_control.mpc.group import groups_of
+from edged_control.mpc.settings import proposed
+from edged_control.process_model.linear import Artefact, Channel, Port, ProcessModel, encoded
+from edged_control.solver.messages import InputRange, Question, Setup
+from edged_control.solver.process import COMMAND, SolverProcess
+from edged_control.solver.workbench import Workbench
 from edged_control.status import ControlMeters
-from edged_control.workbench import Workbench
 from tests.unit.control.furnace import FURNACE, LIMITS, PERIOD_SECONDS, SETTINGS
 
 PATIENCE_SECONDS = 60.0
@@ -52,7 +52,7 @@ LOOP = LoopSettings(
 )
 HASTY = SETTINGS.model_copy(update={"furnace": FURNACE.model_copy(update={"throat_dead_time_seconds": 0.0})})
 """With a period of a millisecond there is no time to solve in."""
-WITHOUT = "import sys; sys.modules['do_mpc'] = None; from edged_control.solver_worker import main; main()"
+WITHOUT = "import sys; sys.modules['do_mpc'] = None; from edged_control.solver.worker import main; main()"
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -15,12 +15,12 @@ from edged.clock import SystemClock
 from edged.config import load
 from edged.metrics import Metrics
 from edged.supervise import start_task
-from edged_control.controllers import Party, load_models, party_of
-from edged_control.limits import EffectiveLimits
-from edged_control.mpc_group import groups_of
-from edged_control.round_table import Arrival
-from edged_control.solver import SolverProcess
-from edged_control.solver_messages import Answer
+from edged_control.ladder.controllers import Party, load_models, party_of
+from edged_control.ladder.round_table import Arrival
+from edged_control.limits.envelope import EffectiveLimits
+from edged_control.mpc.group import groups_of
+from edged_control.solver.messages import Answer
+from edged_control.solver.process import SolverProcess
 from edged_control.status import ControlMeters
 
 GLASS, THICKNESS = "glass_temperature", "thickness"

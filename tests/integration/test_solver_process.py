@@ -15,10 +15,10 @@ import pytest
 
 from edged.clock import SystemClock
 from edged.supervise import start_task
-from edged_control.model import Artefact, Channel, Port, ProcessModel, encoded
-from edged_control.mpc_settings import proposed
-from edged_control.solver import COMMAND, SolverProcess
-from edged_control.solver_messages import LONGEST_DEADLINE_SECONDS, Answer, InputRange, Question, Setup, framed
+from edged_control.mpc.settings import proposed
+from edged_control.process_model.linear import Artefact, Channel, Port, ProcessModel, encoded
+from edged_control.solver.messages import LONGEST_DEADLINE_SECONDS, Answer, InputRange, Question, Setup, framed
+from edged_control.solver.process import COMMAND, SolverProcess
 
 BELT, THICKNESS = Port("line_a/forming/belt_speed_setpoint", "m/min"), Port("line_a/forming/thickness", "mm")
 MODEL = ProcessModel((BELT,), (THICKNESS,), ((Channel(-0.027, 7.0, 1.0, 0.8),),))
@@ -30,7 +30,7 @@ SETUP = Setup(
     period_seconds=60.0,
 )
 PATIENCE_SECONDS = 30.0
-READY = f"import sys; from edged_control.solver_messages import *; hash = {ARTEFACT.hash!r}; out = sys.stdout.buffer; "
+READY = f"import sys; from edged_control.solver.messages import *; hash = {ARTEFACT.hash!r}; out = sys.stdout.buffer; "
 FRAME = "out.write(framed(Ready(model_hash=hash))); out.flush(); sys.stdin.buffer.read(1); "
 """What a process does that sets itself up rightly, and then waits for the first byte of anything."""
 
@@ -83,7 +83,7 @@ async def fault_of(process: SolverProcess, words: str) -> Answer:
 
 
 async def test_it_answers_like_the_controller_in_this_process() -> None:
-    from edged_control.workbench import Workbench
+    from edged_control.solver.workbench import Workbench
 
     bench = Workbench(SETUP)
     async with solver() as process:

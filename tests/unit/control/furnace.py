@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.furnace_plant import INPUT, PERIOD_SECONDS, SETTINGS
-from edged_control.mpc import InputLimits
+from edged_control.mpc.linear import InputLimits
 
 __all__ = ["FURNACE", "LIMITS", "PERIOD_SECONDS", "RATE_PER_SECOND", "SETTINGS"]
 

@@ -9,11 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from edged.settings import LoopSettings
-from edged_control.controllers import SolverFactory
-from edged_control.model import Artefact, Channel, Port, ProcessModel
-from edged_control.mpc_settings import proposed
-from edged_control.solver_messages import Answer, InputRange, Question, Setup
-from edged_control.workbench import Workbench
+from edged_control.ladder.controllers import SolverFactory
+from edged_control.mpc.settings import proposed
+from edged_control.process_model.linear import Artefact, Channel, Port, ProcessModel
+from edged_control.solver.messages import Answer, InputRange, Question, Setup
+from edged_control.solver.workbench import Workbench
 from tests.unit.control.rig import LOOP, MakeRig, Rig
 from tests.unit.control.simulated_plc import BELT, DELAY_SECONDS, LAG_SECONDS, NOMINAL_PRODUCT, THICKNESS
 

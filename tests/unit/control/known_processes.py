@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from edged_control.dynamics import Dynamics
-from edged_control.model import Channel, Port, ProcessModel
-from edged_control.recording import Recording
-from edged_control.state_space import discretise
+from edged_control.identification.recording import Recording
+from edged_control.process_model.dynamics import Dynamics
+from edged_control.process_model.linear import Channel, Port, ProcessModel
+from edged_control.process_model.state_space import discretise
 
 INPUT, OUTPUT = Port("line/valve", "%"), Port("line/level", "mm")
 

@@ -14,10 +14,10 @@ from edged.settings import ControlSettings, LoopSettings
 from edged.types import Command, Sample, Seal
 from edged_control.blueprint import Blueprint
 from edged_control.executor import ControlExecutor, LoopStatus
-from edged_control.flight import Flight
+from edged_control.flight.boundary import Flight
 from edged_control.gate import Mode
-from edged_control.model import Artefact, Channel, Port, ProcessModel
-from edged_control.mpc_settings import proposed
+from edged_control.mpc.settings import proposed
+from edged_control.process_model.linear import Artefact, Channel, Port, ProcessModel
 from tests.unit.control.inline_solver import GAIN, START_SPEED, InlineSolver, solver_factory
 from tests.unit.control.rig import BELT_LIMITS, LOOP, PERIOD_SECONDS, SIGNALS, FakeAlarms, FakeRoad
 from tests.unit.control.simulated_plc import (

@@ -10,14 +10,14 @@ from typing import Any
 from edged.clock import VirtualClock
 from edged.types import Limits
 from edged_control.blueprint import Blueprint
-from edged_control.controllers import SolverFactory
-from edged_control.flight import Flight
-from edged_control.flight_reader import Item
-from edged_control.flight_recorder import FlightRecorder, Parcel
-from edged_control.flight_records import unpacked
-from edged_control.flight_state import KeyFrame, unpacked_state
-from edged_control.replay import replayed
-from edged_control.replay_report import Difference, Report
+from edged_control.flight.boundary import Flight
+from edged_control.flight.reader import Item
+from edged_control.flight.recorder import FlightRecorder, Parcel
+from edged_control.flight.records import unpacked
+from edged_control.flight.state import KeyFrame, unpacked_state
+from edged_control.ladder.controllers import SolverFactory
+from edged_control.replay.report import Difference, Report
+from edged_control.replay.run import replayed
 from tests.unit.control.rig import SIGNALS, MakeRig, Rig
 from tests.unit.control.simulated_plc import LINE
 

@@ -42,12 +42,12 @@ from edged.types import (
     WriteOutcome,
 )
 from edged_control.approval import Approval, signed
-from edged_control.controllers import SolverFactory
 from edged_control.executor import ControlExecutor, LoopStatus
-from edged_control.flight import Flight
+from edged_control.flight.boundary import Flight
 from edged_control.gate import Mode
-from edged_control.limits_push import Widening, signed_limits, unsigned_limits
-from edged_control.model import Artefact
+from edged_control.ladder.controllers import SolverFactory
+from edged_control.limits.push import Widening, signed_limits, unsigned_limits
+from edged_control.process_model.linear import Artefact
 from tests.unit.control.simulated_plc import (
     BELT,
     CHANGEOVER,

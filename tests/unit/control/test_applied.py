@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.types import WriteOutcome
-from edged_control.applied import SLOT_BYTES, AppliedFile, Known
 from edged_control.gate import Mode
+from edged_control.loop.applied import SLOT_BYTES, AppliedFile, Known
 from tests.unit.control.rig import MakeRig, Rig, with_loop
 from tests.unit.control.simulated_plc import BELT, THICKNESS, Override
 

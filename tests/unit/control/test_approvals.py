@@ -15,8 +15,8 @@ from edged.types import NANOSECONDS_PER_SECOND, OperatorAction, Waits
 from edged_control.approval import PURPOSE, signed
 from edged_control.consent import SPENT_CONSENTS
 from edged_control.gate import Mode
+from edged_control.loop.waiting import QUIET_SECONDS
 from edged_control.memory import Memory, Remembered
-from edged_control.waiting import QUIET_SECONDS
 from tests.unit.control.rig import MakeRig, Rig, finish, narrower
 from tests.unit.control.simulated_plc import THICKNESS, Override
 

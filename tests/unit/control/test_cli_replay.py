@@ -15,10 +15,10 @@ from edged.clock import VirtualClock
 from edged.config import load
 from edged.settings import FlightSettings
 from edged_control.blueprint import blueprint_of
-from edged_control.flight import Flight
-from edged_control.flight_file import FlightFile, flight_path
-from edged_control.flight_reader import FlightReader, stamp
-from edged_control.flight_recorder import FlightRecorder
+from edged_control.flight.boundary import Flight
+from edged_control.flight.file import FlightFile, flight_path
+from edged_control.flight.reader import FlightReader, stamp
+from edged_control.flight.recorder import FlightRecorder
 from tests.unit.control.rig import LOOP, SIGNALS, MakeRig, Rig
 
 LINE = "line_a"

@@ -15,11 +15,11 @@ from edged.config import load
 from edged.controller_settings import PidSettings
 from edged.errors import ConfigError
 from edged.subcommand import WRONG_INPUT
-from edged_control.controllers import ladder_of, load_models
-from edged_control.limits import EffectiveLimits
-from edged_control.model import Artefact, Channel, Port, ProcessModel, save
-from edged_control.model import load as load_artefact
-from edged_control.rung import Moment
+from edged_control.ladder.controllers import ladder_of, load_models
+from edged_control.ladder.rung import Moment
+from edged_control.limits.envelope import EffectiveLimits
+from edged_control.process_model.linear import Artefact, Channel, Port, ProcessModel, save
+from edged_control.process_model.linear import load as load_artefact
 from edged_sim.step_test import Move, StepTest, record
 from tests.unit.control.known_processes import in_state_space
 from tests.unit.control.rig import with_loop

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edged.errors import MissingLibrary
-from edged_control.do_mpc_solver import OptimalControl, do_mpc, solver_options
-from edged_control.state_space import Array
+from edged_control.mpc.do_mpc_solver import OptimalControl, do_mpc, solver_options
+from edged_control.process_model.state_space import Array
 
 QUIET = {"ipopt.print_level": 0, "ipopt.sb": "yes", "print_time": 0}
 START = np.array([0.8, 0.5, 134.14, 130.0])

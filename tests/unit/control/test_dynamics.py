@@ -14,13 +14,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged_control.disturbances import DisturbanceTuning
-from edged_control.model import Artefact, Channel, ProcessModel, UnusableModel, encoded, faults_of, load, save
-from edged_control.mpc import InputLimits, Mpc, MpcTuning, Plan
-from edged_control.mpc_settings import proposed
-from edged_control.solver_messages import InputRange, Question, Setup
-from edged_control.state_space import discretise
-from edged_control.workbench import Workbench
+from edged_control.mpc.disturbances import DisturbanceTuning
+from edged_control.mpc.linear import InputLimits, Mpc, MpcTuning, Plan
+from edged_control.mpc.settings import proposed
+from edged_control.process_model.linear import (
+    Artefact,
+    Channel,
+    ProcessModel,
+    UnusableModel,
+    encoded,
+    faults_of,
+    load,
+    save,
+)
+from edged_control.process_model.state_space import discretise
+from edged_control.solver.messages import InputRange, Question, Setup
+from edged_control.solver.workbench import Workbench
 from tests.unit.control.known_processes import in_state_space, single, swinging
 
 MODEL = swinging()

@@ -8,10 +8,10 @@ from typing import Any
 from edged.controller_settings import MpcSettings
 from edged.ports import Action, Order, Outcome, Role
 from edged_control.approval import signed
-from edged_control.flight_records import Record, packed, unpacked
+from edged_control.flight.records import Record, packed, unpacked
 from edged_control.gate import Mode
-from edged_control.inline_solver import InlineSolver
-from edged_control.replay_report import Change, Difference, Report
+from edged_control.replay.inline_solver import InlineSolver
+from edged_control.replay.report import Change, Difference, Report
 from tests.unit.control.inline_solver import InlineSolver as SpoilableSolver
 from tests.unit.control.inline_solver import answered, artefact, mpc_loop, solver_factory
 from tests.unit.control.recorded_rig import Sessions, blueprint, recorded_rig, replay, replay_all

@@ -16,13 +16,13 @@ from edged.clock import VirtualClock
 from edged.errors import EdgedError
 from edged.settings import FlightSettings
 from edged.types import NANOSECONDS_PER_SECOND
-from edged_control.flight import Flight
-from edged_control.flight_file import ASIDE_SUFFIX, MOST_WAITING, STORE_SECONDS, FlightFile, flight_path
-from edged_control.flight_reader import FlightReader, FlightTooNew, NoFlight
-from edged_control.flight_recorder import KEY_FRAME_SECONDS, FlightRecorder, Parcel
-from edged_control.flight_schema import FORMAT, DamagedFlight, compressed, expanded
-from edged_control.flight_state import KeyFrame
-from edged_control.replay import Replayed, replay_file
+from edged_control.flight.boundary import Flight
+from edged_control.flight.file import ASIDE_SUFFIX, MOST_WAITING, STORE_SECONDS, FlightFile, flight_path
+from edged_control.flight.reader import FlightReader, FlightTooNew, NoFlight
+from edged_control.flight.recorder import KEY_FRAME_SECONDS, FlightRecorder, Parcel
+from edged_control.flight.schema import FORMAT, DamagedFlight, compressed, expanded
+from edged_control.flight.state import KeyFrame
+from edged_control.replay.run import Replayed, replay_file
 from tests.unit.control.recorded_rig import blueprint
 from tests.unit.control.rig import MakeRig, Rig
 

@@ -20,9 +20,9 @@ from edged.supervise import start_task
 from edged.types import Command, Event, Limits, Proposal, Quality, Sample, Seal, Signal, ValueType
 from edged_control.blueprint import Blueprint
 from edged_control.executor import ControlExecutor
-from edged_control.flight_recorder import FlightRecorder
-from edged_control.replay import replayed
-from edged_control.replay_report import Report
+from edged_control.flight.recorder import FlightRecorder
+from edged_control.replay.report import Report
+from edged_control.replay.run import replayed
 from tests.unit.control.recorded_rig import FAR, MemoryShelf
 from tests.unit.control.rig import FakeAlarms
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edged_control.frozen import PATIENCE_SECONDS, FrozenWatch, frozen_watch
 from edged_control.gate import Mode
-from edged_control.limits import EffectiveLimits
+from edged_control.limits.envelope import EffectiveLimits
+from edged_control.loop.frozen import PATIENCE_SECONDS, FrozenWatch, frozen_watch
 from tests.unit.control.rig import LOOP, MakeRig, Rig, with_loop
 from tests.unit.control.simulated_plc import BELT, THICKNESS, Override
 

@@ -26,7 +26,7 @@ from edged_control.gate import (
     number,
     remember,
 )
-from edged_control.limits import EffectiveLimits
+from edged_control.limits.envelope import EffectiveLimits
 
 BELT = "line_a/forming/belt_speed_setpoint"
 BEAT = "line_a/forming/heartbeat"

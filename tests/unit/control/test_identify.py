@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edged_control.identify import IdentificationReport, identify
-from edged_control.model import Channel, Port, ProcessModel
-from edged_control.recording import Recording
-from edged_control.state_space import discretise
+from edged_control.identification.identify import IdentificationReport, identify
+from edged_control.identification.recording import Recording
+from edged_control.process_model.linear import Channel, Port, ProcessModel
+from edged_control.process_model.state_space import discretise
 
 ONE_LAG = ((Channel(2.0, 7.3, 4.0),),)
 TWO_LAGS = ((Channel(-1.5, 20.0, 8.0, 6.0),),)

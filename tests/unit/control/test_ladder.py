@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged_control.ladder import Ladder
+from edged_control.ladder.ladder import Ladder
 
 RUNGS = ("top", "middle", "low")
 WELL = ("", "", "")

@@ -10,7 +10,7 @@ import pytest
 
 from edged.errors import ConfigError
 from edged.types import Limits, Signal
-from edged_control.limits import EffectiveLimits, effective_limits, intersection, widened, within_range
+from edged_control.limits.envelope import EffectiveLimits, effective_limits, intersection, widened, within_range
 
 PATH = "line_a/forming/pressure"
 SIGNAL = Signal(PATH, "MPa", low=0.0, high=100.0, writable=True)

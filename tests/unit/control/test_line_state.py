@@ -7,7 +7,7 @@ import pytest
 from edged.settings import Condition, LineStateSettings
 from edged.types import Quality, Refused
 from edged_control.gate import Mode
-from edged_control.scan import LineState
+from edged_control.loop.scan import LineState
 from tests.unit.control.rig import GRADES, LINE_STATE, MakeRig, Rig, with_loop
 from tests.unit.control.simulated_plc import CHANGEOVER, GRADE, RUNNING, THICKNESS, Override
 

@@ -17,10 +17,10 @@ from edged.types import Limits, OperatorAction, Refused, Signal, Waits
 from edged_control.approval import PURPOSE as APPROVAL
 from edged_control.consent import Consent
 from edged_control.gate import Applied, Mode
-from edged_control.limits import EffectiveLimits
-from edged_control.limits_file import LimitsFile
-from edged_control.limits_push import unsigned_limits
-from edged_control.live_limits import LimitsPush, LiveLimits
+from edged_control.limits.envelope import EffectiveLimits
+from edged_control.limits.file import LimitsFile
+from edged_control.limits.live import LimitsPush, LiveLimits
+from edged_control.limits.push import unsigned_limits
 from tests.unit.control.inline_solver import mpc_rig
 from tests.unit.control.rig import (
     BELT_LIMITS,

@@ -12,8 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged_control.model import Artefact, Channel, Port, ProcessModel, UnusableModel, faults_of, load, save
-from edged_control.state_space import discretise
+from edged_control.process_model.linear import (
+    Artefact,
+    Channel,
+    Port,
+    ProcessModel,
+    UnusableModel,
+    faults_of,
+    load,
+    save,
+)
+from edged_control.process_model.state_space import discretise
 
 BELT, THICKNESS = Port("line/belt", "m/min"), Port("line/thickness", "mm")
 SINGLE = ProcessModel((BELT,), (THICKNESS,), ((Channel(-0.04, 7.0, 2.0, 1.0),),))

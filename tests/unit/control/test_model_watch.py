@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 
-from edged_control.model_watch import MOST_TRIPS, ModelWatch
+from edged_control.process_model.watch import MOST_TRIPS, ModelWatch
 
 NOISE, PERIOD, PATIENCE = 0.01, 1.0, 40.0
 

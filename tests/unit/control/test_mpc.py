@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edged_control.disturbances import DisturbanceTuning, at_inputs, at_outputs
-from edged_control.estimator import Estimator
-from edged_control.horizon import OutputLimits
-from edged_control.model import Channel, Port, ProcessModel, UnusableModel
-from edged_control.mpc import Fault, InputLimits, Mpc, MpcTuning, Part, Plan
-from edged_control.qp import Solver
-from edged_control.state_space import StateSpace, discretise
+from edged_control.mpc.disturbances import DisturbanceTuning, at_inputs, at_outputs
+from edged_control.mpc.estimator import Estimator
+from edged_control.mpc.horizon import OutputLimits
+from edged_control.mpc.linear import Fault, InputLimits, Mpc, MpcTuning, Part, Plan
+from edged_control.mpc.qp import Solver
+from edged_control.process_model.linear import Channel, Port, ProcessModel, UnusableModel
+from edged_control.process_model.state_space import StateSpace, discretise
 
 BELT = ProcessModel((Port("u", "m/min"),), (Port("y", "mm"),), ((Channel(-0.04, 7.0, 1.0, 1.0),),))
 PAIR = ProcessModel(

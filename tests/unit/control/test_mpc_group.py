@@ -11,9 +11,9 @@ import pytest
 
 from edged.cli import main
 from edged.config import load
-from edged_control.controllers import load_models
-from edged_control.model import Channel, Port, ProcessModel, save
-from edged_control.model import load as load_artefact
+from edged_control.ladder.controllers import load_models
+from edged_control.process_model.linear import Channel, Port, ProcessModel, save
+from edged_control.process_model.linear import load as load_artefact
 from tests.unit.control.test_controllers import changed, faults
 
 FURNACE = "          - signal: furnace/temperature_setpoint\n            move_seconds: 170\n"

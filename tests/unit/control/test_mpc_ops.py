@@ -13,13 +13,13 @@ import yaml
 from edged.cli import main
 from edged.controller_settings import MpcSettings
 from edged.errors import ConfigError
-from edged_control.model import Artefact, Channel, Port, ProcessModel, load, save
-from edged_control.mpc import InputLimits, Mpc, Plan
-from edged_control.mpc_ops import identify_file, init_text
-from edged_control.mpc_settings import build
-from edged_control.recording_file import read_recording
-from edged_control.state_space import discretise
-from edged_control.structures import Structure
+from edged_control.identification.operations import identify_file, init_text
+from edged_control.identification.recording_file import read_recording
+from edged_control.identification.structures import Structure
+from edged_control.mpc.linear import InputLimits, Mpc, Plan
+from edged_control.mpc.settings import build
+from edged_control.process_model.linear import Artefact, Channel, Port, ProcessModel, load, save
+from edged_control.process_model.state_space import discretise
 from tests.unit.control.known_processes import in_state_space
 
 BELT, THICKNESS = Port("line_a/forming/belt_speed", "m/min"), Port("line_a/forming/thickness", "mm")

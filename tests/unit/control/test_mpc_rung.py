@@ -10,7 +10,7 @@ import pytest
 from edged.ports import Action, Order, Outcome, Role
 from edged.types import DecisionPhase
 from edged_control.gate import Mode
-from edged_control.solver_messages import Answer
+from edged_control.solver.messages import Answer
 from tests.unit.control.inline_solver import BAD_ANSWERS, GAIN, InlineSolver, answered, artefact, mpc_rig
 from tests.unit.control.rig import RATE_PER_SECOND, MakeRig, Rig, finish
 

@@ -16,12 +16,12 @@ from edged.config import load
 from edged.controller_settings import MpcSettings, NonlinearMpcSettings
 from edged.errors import ConfigError
 from edged.types import DecisionPhase
-from edged_control.controllers import load_models
-from edged_control.furnace_loop import library_faults
-from edged_control.furnace_model import furnace_hash
-from edged_control.model import encoded
-from edged_control.model_watch import furnace_watch
-from edged_control.solver_messages import Answer, Question, Setup
+from edged_control.ladder.controllers import load_models
+from edged_control.mpc.furnace_loop import library_faults
+from edged_control.mpc.furnace_model import furnace_hash
+from edged_control.process_model.linear import encoded
+from edged_control.process_model.watch import furnace_watch
+from edged_control.solver.messages import Answer, Question, Setup
 from tests.unit.control.furnace import SETTINGS
 from tests.unit.control.inline_solver import InlineSolver, answered, artefact, mpc_loop, mpc_rig
 from tests.unit.control.recorded_rig import recorded_rig, replay_all

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from edged.controller_settings import NonlinearMpcSettings
-from edged_control.furnace_model import PLAN_STEPS, furnace_hash, furnace_of
-from edged_control.furnace_process import LUMPED, THROAT, FurnaceProcess
-from edged_control.mpc import Fault, Part, Plan
-from edged_control.nonlinear_mpc import NonlinearMpc
-from edged_control.solver_messages import InputRange, Question, Setup
-from edged_control.workbench import Workbench
+from edged_control.mpc.furnace_model import PLAN_STEPS, furnace_hash, furnace_of
+from edged_control.mpc.furnace_process import LUMPED, THROAT, FurnaceProcess
+from edged_control.mpc.linear import Fault, Part, Plan
+from edged_control.mpc.nonlinear import NonlinearMpc
+from edged_control.solver.messages import InputRange, Question, Setup
+from edged_control.solver.workbench import Workbench
 from edged_physics.crown_control import CrownState, slope, steady
 from tests.unit.control.furnace import FURNACE, LIMITS, PERIOD_SECONDS, RATE_PER_SECOND, SETTINGS
 

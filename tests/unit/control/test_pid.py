@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged_control.pid import NOT_FINITE, Pid, PidTuning
+from edged_control.ladder.pid import NOT_FINITE, Pid, PidTuning
 
 TUNING = PidTuning(gain=2.0, integral_seconds=10.0, derivative_seconds=0.0, filter_seconds=0.0, low=0.0, high=100.0)
 BAD = (math.nan, math.inf, -math.inf)

@@ -15,7 +15,7 @@ from edged.ports import Action, Answer, Order, Outcome, Plant, Role
 from edged.supervise import start_task
 from edged.types import Command, OperatorAction, Sample
 from edged_control.gate import Mode
-from edged_control.limits_push import unsigned_limits
+from edged_control.limits.push import unsigned_limits
 from tests.unit.control.rig import BELT_LIMITS, MakeRig, Rig, listed_limits, narrower
 from tests.unit.control.simulated_plc import BELT, LINE, THICKNESS, Override
 

@@ -12,8 +12,8 @@ import pytest
 from edged.ports import Action, Order, Outcome, Role
 from edged.supervise import start_task
 from edged_control.gate import Mode
-from edged_control.limits_push import unsigned_limits
-from edged_control.round_table import LATE
+from edged_control.ladder.round_table import LATE
+from edged_control.limits.push import unsigned_limits
 from tests.unit.control.inline_solver import BAD_ANSWERS, answered
 from tests.unit.control.pair_rig import FIRST, NAMES, SECOND, PairRig, of_second
 from tests.unit.control.rig import BELT_LIMITS, RATE_PER_SECOND, listed_limits

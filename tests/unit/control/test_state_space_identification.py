@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edged_control.dynamics import Dynamics
-from edged_control.identify import identify
-from edged_control.model import Channel, Port, ProcessModel
-from edged_control.recording import Recording
-from edged_control.residuals import left_over, unwhiteness
-from edged_control.state_space import discretise
-from edged_control.structures import Structure
+from edged_control.identification.identify import identify
+from edged_control.identification.recording import Recording
+from edged_control.identification.residuals import left_over, unwhiteness
+from edged_control.identification.structures import Structure
+from edged_control.process_model.dynamics import Dynamics
+from edged_control.process_model.linear import Channel, Port, ProcessModel
+from edged_control.process_model.state_space import discretise
 from tests.unit.control.known_processes import moved_by_a_controller, moved_by_hand, single, stepping, swinging
 
 PLAIN = Channel(2.0, 5.0, 10.0)

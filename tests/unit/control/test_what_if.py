@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edged.types import Quality, Sample
-from edged_control.what_if import WhatIf
+from edged_control.replay.what_if import WhatIf
 
 OUTPUT, READBACK, VALUE = "line_a/belt/set", "line_a/belt/is", "line_a/belt/thickness"
 TOLERANCE = 0.01

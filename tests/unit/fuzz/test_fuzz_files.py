@@ -26,10 +26,10 @@ from edged.taglist import COLUMNS, read_tag_list
 from edged.types import Alarm, AlarmState, BatchKey, Event, Gap, Lane, Priority, QualityResult, Sample, SeqRange
 from edged_cloud_sync import wire
 from edged_cloud_sync.wire import Answer, Envelope, Refusal, WireBatch, WireError
-from edged_control.dynamics import Dynamics
-from edged_control.model import Artefact, Channel, Port, ProcessModel, UnusableModel, faults_of
-from edged_control.model import load as load_model
-from edged_control.model import save as save_model
+from edged_control.process_model.dynamics import Dynamics
+from edged_control.process_model.linear import Artefact, Channel, Port, ProcessModel, UnusableModel, faults_of
+from edged_control.process_model.linear import load as load_model
+from edged_control.process_model.linear import save as save_model
 from edged_inference.manifest import MANIFEST_FILE, ModelRefused, load_bundle
 from tests.conftest import PROJECT
 from tests.unit.fuzz.tiers import bent, tiers

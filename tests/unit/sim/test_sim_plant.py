@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edged_control.pid import Pid, PidTuning
+from edged_control.ladder.pid import Pid, PidTuning
 from edged_sim.forces import Force, Target
 from edged_sim.plant import Plant
 from edged_sim.scenario import load_scenario

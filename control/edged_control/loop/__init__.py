@@ -1,0 +1,1 @@
+"""One control loop: scans, proposes, writes through the gate, reads back and remembers."""
