@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
-from edged import __version__, systemd
+from edged import __version__, garbage, systemd
 from edged.alarms import Alarms
 from edged.bus import Bus
 from edged.ceiling import trust
@@ -421,6 +421,7 @@ async def _serve(config: LineConfig) -> int:
     except BaseException:
         await outbox.close()
         raise
+    garbage.settle()
     await daemon.run(stop)
     os.close(held)
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 import uvloop
 
+from edged import garbage
 from edged.clock import Clock, SystemClock
 from edged.errors import MissingLibrary
 from edged.log import get_logger
@@ -106,6 +107,7 @@ async def _serve(settings: HubServerSettings) -> int:
     hub = Hub(settings, store, clock, Metrics())
     try:
         await hub.start()
+        garbage.settle()
         await stop.wait()
     finally:
         await hub.stop()
