@@ -33,6 +33,7 @@ from edged.registry import SourceSetup
 from edged.supervise import ServiceStatus, Supervisor
 from edged.tags import Tags
 from edged.types import Alarm, Lane, Priority, Sample, Seal
+from edged_cloud_sync.commands import HubCommands
 from edged_cloud_sync.uplink import Uplink, UplinkStatus
 from edged_connectors.north.host import hold_seconds
 from edged_connectors.north.node import NodeStatus, SparkplugNode
@@ -180,6 +181,7 @@ class Daemon:
         services.start("health", self._watch_health)
         if self._uplink:
             services.start("hub", self._uplink.run)
+            services.start("hub_commands", self._uplink.commands.submit)
         if self._node:
             services.start("sparkplug", self._node.run)
         for name, runner in self._runners.items():
@@ -194,6 +196,8 @@ class Daemon:
             services.start("loop_kpis", self._loop_kpis.run)
 
     async def _wind_down(self, services: Supervisor) -> None:
+        if self._uplink:
+            await services.stop("hub_commands", STOP_GRACE_SECONDS)
         if self._control:
             await services.stop("control", STOP_GRACE_SECONDS)
         if self._loop_kpis:
@@ -371,10 +375,13 @@ class Daemon:
         return ControlPages(operators, self._control.desk, self.status).routes()
 
     def _build_uplink(self) -> Uplink | None:
-        settings = self._settings.hub
+        settings, line = self._settings.hub, self._settings.line
         if settings is None:
             return None
-        return Uplink(settings, self._settings.line, self._outbox.sink(HUB_SINK), self._clock, self._metrics)
+        commands = HubCommands(
+            self._control, self._config.signals, line, self._clock, self._metrics, allowed=settings.commands
+        )
+        return Uplink(settings, line, self._outbox.sink(HUB_SINK), commands, self._clock, self._metrics)
 
     def _build_node(self) -> SparkplugNode | None:
         settings = self._settings.sparkplug

@@ -123,6 +123,10 @@ class HubSettings(Section):
     events_period_seconds: Seconds = 0.1
     backlog_batches_per_post: Annotated[int, Field(gt=0)] = 500
     timeout_seconds: Seconds = 15.0
+    commands: bool = Field(
+        default=False,
+        description="take commands of the hub's engineers as proposals for the gate; off, each is refused",
+    )
 
 
 class BrokerSettings(Section):

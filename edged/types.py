@@ -175,6 +175,11 @@ class Proposal:
     high: float | None = None
     identity: str = ""
 
+    @property
+    def who(self) -> str:
+        """Whose wish it is, for records: where it came from and, where that is known, the person."""
+        return f"{self.source} {self.identity}".strip()
+
 
 @dataclass(frozen=True, slots=True)
 class Allowed:

@@ -14,6 +14,7 @@ from edged.errors import AccessRefused, ConfigError, HubUnavailable
 from edged.outside import loopback
 from edged.settings import HubSettings, Tls
 from edged_cloud_sync.wire import CONTENT_TYPE, INGEST_PATH, Answer, Envelope, WireError, decode_answer, encode_envelope
+from edged_cloud_sync.wire_commands import ACCEPTS_COMMANDS, ACCEPTS_HEADER
 
 STREAMED_BYTES = 1024 * 1024
 """A body beyond this is written in pieces, so that the loop can breathe."""
@@ -35,6 +36,10 @@ class PostTooLarge(HubUnavailable):
     """The hub refuses a POST of this size: smaller ones are sent."""
 
 
+class NotUnderstood(HubUnavailable):
+    """The hub does not understand what was sent: it is older than this edged, or no hub."""
+
+
 class HubClient:
     """An async context manager around one session. It reads the secret when it is made, so a rotated one works."""
 
@@ -44,7 +49,11 @@ class HubClient:
         self._node = node
         self._url = settings.url.rstrip("/") + INGEST_PATH
         self._session = aiohttp.ClientSession(
-            headers={"Authorization": f"Bearer {self._secret()}", "Content-Type": CONTENT_TYPE},
+            headers={
+                "Authorization": f"Bearer {self._secret()}",
+                "Content-Type": CONTENT_TYPE,
+                ACCEPTS_HEADER: ACCEPTS_COMMANDS,
+            },
             connector=aiohttp.TCPConnector(ssl=_context(settings.tls) if settings.tls else True, limit=1),
             timeout=aiohttp.ClientTimeout(total=settings.timeout_seconds),
         )
@@ -53,7 +62,10 @@ class HubClient:
         return self
 
     async def post(self, envelope: Envelope) -> Answer:
-        """The hub's answer after its commit. Raises AccessRefused, PostTooLarge, HubBusy or HubUnavailable."""
+        """The hub's answer after its commit.
+
+        Raises AccessRefused, NotUnderstood, PostTooLarge, HubBusy or HubUnavailable.
+        """
         body = encode_envelope(envelope)
         payload = body if len(body) < STREAMED_BYTES else io.BytesIO(body)
         try:
@@ -99,6 +111,8 @@ class HubClient:
                 f"the hub refused the identity {self._node!r} ({sentence}): run `edged-hub enroll {self._node}`"
                 f" on the hub and put the secret into {self._settings.secret.place()}"
             )
+        if response.status == 400:
+            raise NotUnderstood(sentence)
         if response.status == 413:
             raise PostTooLarge(sentence)
         if response.status in (429, 503):

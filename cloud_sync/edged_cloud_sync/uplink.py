@@ -12,7 +12,8 @@ from edged.metrics import Metrics
 from edged.ports import Announcer, Sink, StoredBatch
 from edged.settings import HubSettings
 from edged.types import BatchKey, Lane, SeqRange
-from edged_cloud_sync.client import HubBusy, HubClient, PostTooLarge, check_address
+from edged_cloud_sync.client import HubBusy, HubClient, NotUnderstood, PostTooLarge, check_address
+from edged_cloud_sync.commands import HubCommands
 from edged_cloud_sync.pace import BacklogPace
 from edged_cloud_sync.wire import BATCH_OVERHEAD_BYTES, MAX_BODY_BYTES, MAX_OFFERS, Answer, Envelope, WireBatch
 
@@ -40,16 +41,22 @@ class UplinkStatus:
     backlog: int
     last_error: str
     refused_identity: bool
+    accepted_commands: int
+    refused_commands: int
     lacks: tuple[SeqRange, ...] = ()
 
 
 class Uplink:
     """Delivers one sink's batches to the hub: events at once, process values about once a second, backlog behind."""
 
-    def __init__(self, settings: HubSettings, node: str, sink: Sink, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: HubSettings, node: str, sink: Sink, commands: HubCommands, clock: Clock, metrics: Metrics
+    ) -> None:
         self._settings = settings
         self._node = node
         self._sink = sink
+        self.commands = commands
+        """What the hub's users ask of the line; their way to the gate is a service of its own."""
         self._clock = clock
         check_address(settings)
         most = min(settings.backlog_batches_per_post, BATCHES_PER_TAKE)
@@ -99,6 +106,8 @@ class Uplink:
             backlog=self._backlog(),
             last_error=self._last_error,
             refused_identity=self._refused_identity,
+            accepted_commands=self.commands.accepted,
+            refused_commands=self.commands.refused,
             lacks=self._lacks,
         )
 
@@ -117,7 +126,7 @@ class Uplink:
             if now >= next_process - lead:
                 taken += await self._take(Lane.PROCESS, POST_BYTES - _size(taken))
                 next_process = now + self._settings.process_period_seconds
-            if taken or now >= heard + HEARTBEAT_SECONDS:
+            if taken or self.commands.judged or now >= heard + HEARTBEAT_SECONDS:
                 await self._send(client, taken)
                 self._pace.posted(self._carried, self._clock.monotonic() - now)
                 heard = now
@@ -180,11 +189,12 @@ class Uplink:
             self._sink.release(keys)
 
     async def _post(self, client: HubClient, batches: Sequence[StoredBatch]) -> None:
-        """One POST and its answer; confirms what the hub committed."""
+        """One POST and its answer; confirms what the hub committed, and lines up the commands that came with it."""
         wire = [WireBatch(batch.key, batch.rows, batch.blob) for batch in batches]
         offers = self._sink.offers()[:MAX_OFFERS] if isinstance(self._sink, Announcer) else ()
         started = self._clock.monotonic()
-        answer = await client.post(Envelope(self._node, wire, offers))
+        answer = await self._exchange(client, Envelope(self._node, wire, offers, self.commands.take_verdicts()))
+        self.commands.take(answer.commands, started)
         self._post_seconds.observe(self._clock.monotonic() - started)
         self._posts += 1
         self._last_ok = self._clock.now()
@@ -192,6 +202,15 @@ class Uplink:
         self._refused_identity = False
         self._note_lacks(answer.lacks)
         await self._settle({batch.key for batch in wire}, answer)
+
+    async def _exchange(self, client: HubClient, envelope: Envelope) -> Answer:
+        """The hub's answer. Verdicts that did not arrive are told again, but not to a hub that knows none."""
+        try:
+            return await client.post(envelope)
+        except (AccessRefused, HubUnavailable) as fault:
+            if not isinstance(fault, NotUnderstood):
+                self.commands.give_back(envelope.verdicts)
+            raise
 
     async def _settle(self, sent: set[BatchKey], answer: Answer) -> None:
         """Confirms what the hub holds or has put aside as unreadable; gives back what it did not answer for."""

@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import msgpack
 import orjson
 
-from edged.errors import EdgedError
 from edged.types import BatchKey, Lane, SeqRange
+from edged_cloud_sync.wire_commands import (
+    WireCommand,
+    WireVerdict,
+    decode_commands,
+    decode_verdicts,
+    encode_commands,
+    encode_verdicts,
+)
+from edged_cloud_sync.wire_fields import WireError, fields, is_list, items, shown, text, whole_number
+
+__all__ = ["WireCommand", "WireError", "WireVerdict"]
+"""What a user of the wire needs beside what stands here."""
 
 VERSION = 1
 INGEST_PATH = "/api/v1/ingest"
@@ -34,10 +45,6 @@ NODE_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 STREAM_PATTERN = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
-class WireError(EdgedError):
-    """A message between edge and hub cannot be understood: both sides must speak the same version."""
-
-
 class WireBatch(NamedTuple):
     """One batch on the wire; `blob` is exactly what the outbox stored."""
 
@@ -47,11 +54,16 @@ class WireBatch(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """What one POST carries. `offers` are the ranges that the edge still holds and will send by itself."""
+    """What one POST carries. `offers` are the ranges that the edge still holds and will send by itself.
+
+    `verdicts` are those of commands that the hub handed over: without any the field is left out, so that a hub which
+    knows no commands understands the rest.
+    """
 
     node: str
     batches: Sequence[WireBatch]
     offers: Sequence[SeqRange] = ()
+    verdicts: Sequence[WireVerdict] = ()
 
 
 class Refusal(NamedTuple):
@@ -62,16 +74,21 @@ class Refusal(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the hub holds for good after its commit. `accepted` includes the `duplicates` it already held."""
+    """What the hub holds for good after its commit. `accepted` includes the `duplicates` it already held.
+
+    `commands` are left out when there are none: an edge that knows none understands the rest.
+    """
 
     accepted: Sequence[BatchKey]
     duplicates: int = 0
     refused: Sequence[Refusal] = ()
     lacks: Sequence[SeqRange] = ()
+    commands: Sequence[WireCommand] = ()
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
     """The body of one POST."""
+    verdicts = {"verdicts": encode_verdicts(envelope.verdicts)} if envelope.verdicts else {}
     body: bytes = msgpack.packb(
         {
             "version": VERSION,
@@ -84,6 +101,7 @@ def encode_envelope(envelope: Envelope) -> bytes:
                 {"stream": offer.stream, "lane": offer.lane.value, "first": offer.first, "last": offer.last}
                 for offer in envelope.offers
             ],
+            **verdicts,
         }
     )
     return body
@@ -93,27 +111,30 @@ def decode_envelope(body: bytes) -> Envelope:
     """The envelope in a request body. Raises WireError; never returns names, numbers or sizes out of bounds."""
     if len(body) > MAX_BODY_BYTES:
         raise WireError(f"body of {len(body)} bytes is larger than {MAX_BODY_BYTES}")
-    fields = _fields(_unpack(body), "envelope", ("version", "node", "batches", "offers"))
-    if fields["version"] != VERSION or isinstance(fields["version"], bool):
-        raise WireError(f"version: this hub reads version {VERSION}, got {_shown(fields['version'])}")
-    node = _text(fields["node"], "node", NODE_PATTERN)
-    batches = _list(fields["batches"], "batches", MAX_BATCHES)
-    offers = _list(fields["offers"], "offers", MAX_OFFERS)
+    given = fields(_unpack(body), "envelope", ("version", "node", "batches", "offers"), ("verdicts",))
+    if given["version"] != VERSION or isinstance(given["version"], bool):
+        raise WireError(f"version: this hub reads version {VERSION}, got {shown(given['version'])}")
+    node = text(given["node"], "node", NODE_PATTERN)
+    batches = items(given["batches"], "batches", MAX_BATCHES)
+    offers = items(given["offers"], "offers", MAX_OFFERS)
     return Envelope(
         node,
         [_batch(item, f"batches[{number}]") for number, item in enumerate(batches)],
         [_range_of_map(item, f"offers[{number}]") for number, item in enumerate(offers)],
+        decode_verdicts(given.get("verdicts", [])),
     )
 
 
 def encode_answer(answer: Answer) -> bytes:
     """The hub's answer."""
+    commands = {"commands": encode_commands(answer.commands)} if answer.commands else {}
     return orjson.dumps(
         {
             "accepted": answer.accepted,
             "duplicates": answer.duplicates,
             "refused": [{"key": key, "reason": reason} for key, reason in answer.refused],
             "lacks": answer.lacks,
+            **commands,
         },
         default=tuple,
     )
@@ -124,18 +145,19 @@ def decode_answer(body: bytes) -> Answer:
     if len(body) > MAX_BODY_BYTES:
         raise WireError(f"answer of {len(body)} bytes is larger than {MAX_BODY_BYTES}")
     try:
-        fields = _fields(orjson.loads(body), "answer", ("accepted", "duplicates", "refused", "lacks"))
+        given = fields(orjson.loads(body), "answer", ("accepted", "duplicates", "refused", "lacks"), ("commands",))
     except orjson.JSONDecodeError as fault:
         raise WireError(f"the answer is not JSON: {fault}") from fault
     refused = [
-        _fields(item, f"refused[{number}]", ("key", "reason"))
-        for number, item in enumerate(_list(fields["refused"], "refused", MAX_BATCHES))
+        fields(item, f"refused[{number}]", ("key", "reason"))
+        for number, item in enumerate(items(given["refused"], "refused", MAX_BATCHES))
     ]
     return Answer(
-        [_key(item, "accepted") for item in _list(fields["accepted"], "accepted", MAX_BATCHES)],
-        _number(fields["duplicates"], "duplicates", 0, MAX_BATCHES),
+        [_key(item, "accepted") for item in items(given["accepted"], "accepted", MAX_BATCHES)],
+        whole_number(given["duplicates"], "duplicates", 0, MAX_BATCHES),
         [Refusal(_key(item["key"], "refused.key"), str(item["reason"])) for item in refused],
-        [_range_of_list(item, "lacks") for item in _list(fields["lacks"], "lacks", MAX_BATCHES)],
+        [_range_of_list(item, "lacks") for item in items(given["lacks"], "lacks", MAX_BATCHES)],
+        decode_commands(given.get("commands", [])),
     )
 
 
@@ -147,65 +169,45 @@ def _unpack(body: bytes) -> object:
 
 
 def _batch(item: object, where: str) -> WireBatch:
-    fields = _fields(item, where, ("stream", "lane", "seq", "rows", "blob"))
-    blob = fields["blob"]
+    given = fields(item, where, ("stream", "lane", "seq", "rows", "blob"))
+    blob = given["blob"]
     if not isinstance(blob, bytes) or len(blob) > MAX_BLOB_BYTES:
-        raise WireError(f"{where}.blob: at most {MAX_BLOB_BYTES} bytes, got {_shown(blob)}")
+        raise WireError(f"{where}.blob: at most {MAX_BLOB_BYTES} bytes, got {shown(blob)}")
     key = BatchKey(
-        _text(fields["stream"], f"{where}.stream", STREAM_PATTERN),
-        _lane(fields["lane"], f"{where}.lane"),
-        _number(fields["seq"], f"{where}.seq", 1, MAX_SEQ),
+        text(given["stream"], f"{where}.stream", STREAM_PATTERN),
+        _lane(given["lane"], f"{where}.lane"),
+        whole_number(given["seq"], f"{where}.seq", 1, MAX_SEQ),
     )
-    return WireBatch(key, _number(fields["rows"], f"{where}.rows", 0, MAX_ROWS), blob)
+    return WireBatch(key, whole_number(given["rows"], f"{where}.rows", 0, MAX_ROWS), blob)
 
 
 def _range_of_map(item: object, where: str) -> SeqRange:
-    fields = _fields(item, where, ("stream", "lane", "first", "last"))
-    return _range(fields["stream"], fields["lane"], fields["first"], fields["last"], where)
+    given = fields(item, where, ("stream", "lane", "first", "last"))
+    return _range(given["stream"], given["lane"], given["first"], given["last"], where)
 
 
 def _range_of_list(item: object, where: str) -> SeqRange:
-    if not _is_list(item) or len(item) != len(SeqRange._fields):
-        raise WireError(f"{where}: expected [stream, lane, first, last], got {_shown(item)}")
+    if not is_list(item) or len(item) != len(SeqRange._fields):
+        raise WireError(f"{where}: expected [stream, lane, first, last], got {shown(item)}")
     return _range(item[0], item[1], item[2], item[3], where)
 
 
 def _range(stream: object, lane: object, first: object, last: object, where: str) -> SeqRange:
-    low = _number(first, f"{where}.first", 1, MAX_SEQ)
+    low = whole_number(first, f"{where}.first", 1, MAX_SEQ)
     return SeqRange(
-        _text(stream, f"{where}.stream", STREAM_PATTERN),
+        text(stream, f"{where}.stream", STREAM_PATTERN),
         _lane(lane, f"{where}.lane"),
         low,
-        _number(last, f"{where}.last", low, MAX_SEQ),
+        whole_number(last, f"{where}.last", low, MAX_SEQ),
     )
 
 
 def _key(item: object, where: str) -> BatchKey:
-    if not _is_list(item) or len(item) != len(BatchKey._fields):
-        raise WireError(f"{where}: expected [stream, lane, seq], got {_shown(item)}")
-    return BatchKey(_text(item[0], where, STREAM_PATTERN), _lane(item[1], where), _number(item[2], where, 1, MAX_SEQ))
-
-
-def _fields(item: object, where: str, names: Sequence[str]) -> dict[str, Any]:
-    if not isinstance(item, dict) or item.keys() != set(names):
-        raise WireError(f"{where}: expected a map of {', '.join(names)}, got {_shown(item)}")
-    return item
-
-
-def _list(item: object, where: str, longest: int) -> list[object]:
-    if not _is_list(item) or len(item) > longest:
-        raise WireError(f"{where}: expected a list of at most {longest}, got {_shown(item)}")
-    return item
-
-
-def _is_list(item: object) -> TypeGuard[list[object]]:
-    return isinstance(item, list)
-
-
-def _text(item: object, where: str, pattern: re.Pattern[str]) -> str:
-    if not isinstance(item, str) or pattern.fullmatch(item) is None:
-        raise WireError(f"{where}: expected text like {pattern.pattern}, got {_shown(item)}")
-    return item
+    if not is_list(item) or len(item) != len(BatchKey._fields):
+        raise WireError(f"{where}: expected [stream, lane, seq], got {shown(item)}")
+    return BatchKey(
+        text(item[0], where, STREAM_PATTERN), _lane(item[1], where), whole_number(item[2], where, 1, MAX_SEQ)
+    )
 
 
 def _lane(item: object, where: str) -> Lane:
@@ -213,19 +215,4 @@ def _lane(item: object, where: str) -> Lane:
         return Lane.PROCESS
     if item == Lane.EVENTS.value:
         return Lane.EVENTS
-    raise WireError(f"{where}: expected process or events, got {_shown(item)}")
-
-
-def _number(item: object, where: str, low: int, high: int) -> int:
-    if not isinstance(item, int) or isinstance(item, bool) or not low <= item <= high:
-        raise WireError(f"{where}: expected a whole number {low}..{high}, got {_shown(item)}")
-    return item
-
-
-def _shown(item: object) -> str:
-    """A short, safe rendering of a wrong item: whole payloads never reach a log line."""
-    if isinstance(item, str | int | float | None):
-        return repr(item)[:40]
-    if isinstance(item, bytes | list | dict):
-        return f"{type(item).__name__} of {len(item)}"
-    return type(item).__name__
+    raise WireError(f"{where}: expected process or events, got {shown(item)}")

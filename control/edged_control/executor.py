@@ -225,7 +225,7 @@ class ControlExecutor:
             verdict = await self._consider(proposal)
             ended(verdict)
         if isinstance(verdict, Refused) and not isinstance(verdict, Waits):
-            message = f"{proposal.source} {proposal.identity}: {proposal.value} refused: {verdict.reason}"
+            message = f"{proposal.who}: {proposal.value} refused: {verdict.reason}"
             self._alarms.raise_alarm(WISH_ALARM, proposal.signal, Priority.MEDIUM, message)
             self._alarms.clear_alarm(WISH_ALARM, proposal.signal)
         return verdict

@@ -10,8 +10,10 @@ from aiohttp.typedefs import Middleware
 
 from edged.log import get_logger
 from edged_cloud_sync.wire import WireError
+from edged_hub.command_api import UnknownNode
+from edged_hub.commands import TooManyWaiting
 from edged_hub.identities import Caller, Identities
-from edged_hub.store import IdentityKind, StoreBusy, StoreUnavailable
+from edged_hub.store import IdentityKind, Role, StoreBusy, StoreUnavailable
 
 BUSY_RETRY_SECONDS = 1
 UNAVAILABLE_RETRY_SECONDS = 5
@@ -39,7 +41,9 @@ def faults_as_json() -> Middleware:
             return await handler(request)
         except WireError as error:
             return fault(400, str(error))
-        except StoreBusy as error:
+        except UnknownNode as error:
+            return fault(404, str(error))
+        except (StoreBusy, TooManyWaiting) as error:
             return fault(429, str(error), {"Retry-After": str(BUSY_RETRY_SECONDS)})
         except StoreUnavailable as error:
             log.warning("store_unavailable", fault=str(error))
@@ -52,8 +56,10 @@ def faults_as_json() -> Middleware:
     return answer
 
 
-def guard(identities: Identities, kind: IdentityKind, handler: Handler) -> Handler:
-    """Lets only callers of that kind through; the handler finds them under CALLER."""
+def guard(
+    identities: Identities, kind: IdentityKind, handler: Handler, roles: frozenset[Role] | None = None
+) -> Handler:
+    """Lets only callers of that kind, and of those roles, through; the handler finds them under CALLER."""
 
     async def check(request: web.Request) -> web.StreamResponse:
         given = request.headers.get("Authorization", "")
@@ -65,6 +71,9 @@ def guard(identities: Identities, kind: IdentityKind, handler: Handler) -> Handl
             return _unauthorized("this secret is not known here; it may have been replaced")
         if caller.kind is not kind:
             return fault(403, f"{request.path} is for the secret of {_article(kind)}, this is that of {caller.name}")
+        if roles is not None and caller.role not in roles:
+            allowed = " or ".join(sorted(roles))
+            return fault(403, f"{request.method} {request.path} is for an {allowed}, {caller.name} is a {caller.role}")
         request[CALLER] = caller
         return await handler(request)
 

@@ -11,6 +11,7 @@ import orjson
 from edged import __version__
 from edged.clock import Clock
 from edged.types import NANOSECONDS_PER_SECOND
+from edged_hub.identities import Caller
 from edged_hub.models import (
     MAX_ROWS,
     Answer,
@@ -38,11 +39,12 @@ from edged_hub.models import (
     line_name,
     status_of,
 )
-from edged_hub.store import HeldGap, HeldSample, LaneHoldings, Period, Span, Store
+from edged_hub.store import HeldGap, HeldSample, LaneHoldings, Period, Role, Span, Store
 
 SECONDS_PER_MINUTE = 60
 
 Q = TypeVar("Q", bound=Query)
+B = TypeVar("B", bound=Query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,18 @@ class Route(Generic[Q]):
     query: type[Q]
     answer: type[Answer]
     handle: Callable[[Q], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class PostRoute(Generic[B]):
+    """One documented POST route for users of some roles. Its body is a JSON object; what it starts is not done yet."""
+
+    path: str
+    summary: str
+    body: type[B]
+    answer: type[Answer]
+    roles: frozenset[Role]
+    handle: Callable[[B, Caller], Awaitable[Answer]]
 
 
 class ReadApi:

@@ -1,4 +1,4 @@
-"""The ingest route: edges post batches, the answer comes after the commit."""
+"""The ingest route: edges post batches, the answer comes after the commit and carries what users ask of the line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from edged.clock import Clock
 from edged.log import get_logger
 from edged.metrics import Metrics
 from edged_cloud_sync.wire import CONTENT_TYPE, MAX_BODY_BYTES, Answer, decode_envelope, encode_answer
+from edged_cloud_sync.wire_commands import ACCEPTS_COMMANDS, ACCEPTS_HEADER
 from edged_hub.access import CALLER, fault
+from edged_hub.commands import Commands
 from edged_hub.store import Store, StoreBusy
 
 MAX_IN_FLIGHT_BYTES = 128 * 1024 * 1024
@@ -20,8 +22,9 @@ log = get_logger("hub.ingest")
 class Ingest:
     """Takes the POSTs of all edges."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, store: Store, commands: Commands, clock: Clock, metrics: Metrics) -> None:
         self._store = store
+        self._commands = commands
         self._clock = clock
         self._in_flight = 0
         self._batches = metrics.counter("edged_hub_batches_total", "Batches committed")
@@ -51,8 +54,11 @@ class Ingest:
         caller = request[CALLER]
         if envelope.node != caller.name:
             return fault(403, f"this secret belongs to {caller.name}, the batches to {envelope.node}")
+        self._commands.judge(envelope.node, envelope.verdicts)
         answer = await self._store.ingest(envelope.node, envelope.batches, envelope.offers)
         self._note(envelope.node, answer)
+        if request.headers.get(ACCEPTS_HEADER) == ACCEPTS_COMMANDS:
+            answer = answer._replace(commands=self._commands.hand_over(envelope.node))
         self._seconds.observe(self._clock.monotonic() - started)
         return web.Response(body=encode_answer(answer), content_type="application/json")
 

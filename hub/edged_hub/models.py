@@ -10,9 +10,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from edged.types import NANOSECONDS_PER_MILLISECOND, NANOSECONDS_PER_SECOND, Quality
+from edged_cloud_sync.wire import NODE_PATTERN
+from edged_cloud_sync.wire_commands import MAX_LIFE_SECONDS, MAX_SIGNAL_LENGTH, SIGNAL_PATTERN, CommandState
 
 MAX_ROWS = 10_000
 DEFAULT_ROWS = 1_000
+DEFAULT_LIFE_SECONDS = 30.0
 MAX_MINUTES = 7 * 24 * 60
 LATEST_TIME = 2**63 - 1
 FRACTION = re.compile(r"[.,](\d{1,9})")
@@ -132,6 +135,28 @@ class CompletenessQuery(Query):
 
     node: str | None = None
     minutes: int = Field(default=60, ge=1, le=MAX_MINUTES)
+
+
+class CommandsQuery(Query):
+    """Of which line."""
+
+    node: str | None = None
+    limit: Limit = DEFAULT_ROWS
+
+
+class CommandBody(Query):
+    """What a line is asked to do. It is done or refused in that time, or not at all."""
+
+    model_config = ConfigDict(strict=True)
+
+    node: str = Field(pattern=f"^{NODE_PATTERN.pattern}$", description="the line, as it was enrolled")
+    signal: str = Field(
+        pattern=f"^{SIGNAL_PATTERN.pattern}$",
+        max_length=MAX_SIGNAL_LENGTH,
+        description="full path, such as line_a/forming/belt_speed_setpoint",
+    )
+    value: float = Field(allow_inf_nan=False, description="in the signal's unit")
+    lives_seconds: float = Field(default=DEFAULT_LIFE_SECONDS, gt=0, le=MAX_LIFE_SECONDS)
 
 
 class Status(StrEnum):
@@ -274,6 +299,32 @@ class StatusAnswer(Answer):
     gaps: int
     refused_batches: int
     last_received: IsoTime | None
+
+
+class CommandTaken(Answer):
+    """A command that waits for its line."""
+
+    id: str
+    state: CommandState
+
+
+class CommandRecord(Answer):
+    """One command. `handed_over` without a later verdict: the answer was lost on its way; it is never sent again."""
+
+    id: str
+    node: str
+    user: str
+    timestamp: IsoTime
+    signal: str
+    value: float
+    state: CommandState
+    reason: str
+
+
+class CommandsAnswer(Answer):
+    """Commands, newest first."""
+
+    commands: list[CommandRecord]
 
 
 class ErrorAnswer(Answer):

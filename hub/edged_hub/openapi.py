@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from edged import __version__
 from edged_cloud_sync.wire import CONTENT_TYPE, INGEST_PATH
-from edged_hub.api import Route
+from edged_hub.api import PostRoute, Route
 from edged_hub.models import ErrorAnswer
 
 REFERENCE = "#/components/schemas/{model}"
 
 
-def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
+def document(routes: Sequence[Route[Any]], posts: Sequence[PostRoute[Any]]) -> dict[str, Any]:
     """The document as a JSON object."""
-    models: list[type[BaseModel]] = [*(route.answer for route in routes), ErrorAnswer]
-    _, schemas = models_json_schema([(model, "serialization") for model in models], ref_template=REFERENCE)
+    given: list[type[BaseModel]] = [route.answer for route in routes]
+    given += [*(route.answer for route in posts), ErrorAnswer]
+    models: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = []
+    models += [(model, "serialization") for model in given] + [(route.body, "validation") for route in posts]
+    _, schemas = models_json_schema(models, ref_template=REFERENCE)
+    paths: dict[str, Any] = {INGEST_PATH: {"post": _ingest()}} | {
+        route.path: {"get": _operation(route)} for route in routes
+    }
+    for post in posts:
+        paths.setdefault(post.path, {})["post"] = _post_operation(post)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "edged hub", "version": __version__, "description": "What the hub holds, to be read."},
-        "paths": {INGEST_PATH: {"post": _ingest()}} | {route.path: {"get": _operation(route)} for route in routes},
+        "info": {"title": "edged hub", "version": __version__, "description": "What the hub holds, and commands."},
+        "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {
@@ -45,6 +53,24 @@ def _operation(route: Route[Any]) -> dict[str, Any]:
             "400": _content("The parameters are wrong", ErrorAnswer.__name__),
             "401": _content("No secret, or an unknown one", ErrorAnswer.__name__),
             "403": _content("The secret of an edge", ErrorAnswer.__name__),
+            "503": _content("The database is not available", ErrorAnswer.__name__),
+        },
+    }
+
+
+def _post_operation(route: PostRoute[Any]) -> dict[str, Any]:
+    return {
+        "summary": route.summary,
+        "operationId": f"post_{route.path.rsplit('/', 1)[-1]}",
+        "security": [{"user": []}],
+        "requestBody": {"required": True} | _content("What is asked", route.body.__name__),
+        "responses": {
+            "202": _content("It waits; nothing is done yet", route.answer.__name__),
+            "400": _content("The body is wrong", ErrorAnswer.__name__),
+            "401": _content("No secret, or an unknown one", ErrorAnswer.__name__),
+            "403": _content(f"Only for an {' or '.join(sorted(route.roles))}", ErrorAnswer.__name__),
+            "404": _content("What it is about is not known here", ErrorAnswer.__name__),
+            "429": _content("Too much is waiting: see Retry-After", ErrorAnswer.__name__),
             "503": _content("The database is not available", ErrorAnswer.__name__),
         },
     }

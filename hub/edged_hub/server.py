@@ -1,4 +1,4 @@
-"""The hub's HTTP server: ingest for edges, the read API for users, pages for probes and Prometheus."""
+"""The hub's HTTP server: ingest for edges, the API for users, pages for probes and Prometheus."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from edged.http import METRICS_CONTENT_TYPE, PortTaken
 from edged.log import get_logger
 from edged.metrics import Metrics
 from edged_cloud_sync.wire import INGEST_PATH, MAX_BODY_BYTES
-from edged_hub.access import fault, faults_as_json, guard
-from edged_hub.api import ReadApi, Route
+from edged_hub.access import CALLER, fault, faults_as_json, guard
+from edged_hub.api import PostRoute, ReadApi, Route
+from edged_hub.command_api import CommandApi
+from edged_hub.commands import Commands
 from edged_hub.identities import Identities
 from edged_hub.ingest import Ingest
 from edged_hub.openapi import document
@@ -40,8 +42,10 @@ class HubServer:
         self._store = store
         self._metrics = metrics
         self._identities = Identities(store, clock)
-        self._ingest = Ingest(store, clock, metrics)
+        commands = Commands(clock, metrics)
+        self._ingest = Ingest(store, commands, clock, metrics)
         self._api = ReadApi(store, clock)
+        self._command_api = CommandApi(store, commands)
         self._samples = metrics.gauge("edged_hub_samples", "Samples held")
         self._events = metrics.gauge("edged_hub_events", "Events held")
         self._runner: web.AppRunner | None = None
@@ -80,10 +84,14 @@ class HubServer:
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[faults_as_json()], client_max_size=MAX_BODY_BYTES)
         app.router.add_post(INGEST_PATH, guard(self._identities, IdentityKind.EDGE, self._ingest.handle))
-        routes = self._api.routes()
+        routes, posts = (*self._api.routes(), *self._command_api.routes()), self._command_api.posts()
         for route in routes:
             app.router.add_get(route.path, guard(self._identities, IdentityKind.USER, _handler(route)))
-        described = orjson.dumps(document(routes))
+        for post in posts:
+            app.router.add_post(
+                post.path, guard(self._identities, IdentityKind.USER, _post_handler(post), roles=post.roles)
+            )
+        described = orjson.dumps(document(routes, posts))
         app.router.add_get("/api/v1/openapi.json", _fixed(described))
         app.router.add_get("/healthz", _fixed(b'{"healthy":true}'))
         app.router.add_get("/readyz", self._ready)
@@ -119,9 +127,23 @@ def _handler(route: Route[Any]) -> Callable[[web.Request], Awaitable[web.Respons
         try:
             query = route.query.model_validate(dict(request.query))
         except ValidationError as error:
-            return fault(400, _sentence(error))
+            return fault(400, _sentence(error, "query"))
         answer = await route.handle(query)
         return web.Response(body=answer.model_dump_json().encode(), content_type="application/json")
+
+    return handle
+
+
+def _post_handler(route: PostRoute[Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            body = route.body.model_validate(orjson.loads(await request.read()))
+        except orjson.JSONDecodeError as error:
+            return fault(400, f"the body is not JSON: {error}")
+        except ValidationError as error:
+            return fault(400, _sentence(error, "body"))
+        answer = await route.handle(body, request[CALLER])
+        return web.Response(status=202, body=answer.model_dump_json().encode(), content_type="application/json")
 
     return handle
 
@@ -133,9 +155,9 @@ def _fixed(body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
     return handle
 
 
-def _sentence(error: ValidationError) -> str:
-    """Every wrong parameter, by name."""
+def _sentence(error: ValidationError, whole: str) -> str:
+    """Every wrong field, by name."""
     return "; ".join(
-        f"{'.'.join(map(str, part['loc'])) or 'query'}: {part['msg']}, got {part['input']!r}"[:200]
+        f"{'.'.join(map(str, part['loc'])) or whole}: {part['msg']}, got {part['input']!r}"[:200]
         for part in error.errors(include_url=False)
     )

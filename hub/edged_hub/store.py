@@ -32,7 +32,7 @@ class IdentityKind(StrEnum):
 
 
 class Role(StrEnum):
-    """What an identity may do. A viewer reads, an engineer will change things, an admin manages users."""
+    """What an identity may do. A viewer reads, an engineer also commands, and so does the admin."""
 
     EDGE = "edge"
     VIEWER = "viewer"

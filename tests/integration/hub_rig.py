@@ -20,6 +20,7 @@ from edged.metrics import Metrics
 from edged.records import encode_samples
 from edged.settings import HubSettings, Secret
 from edged.types import BatchKey, Lane, Quality, Sample
+from edged_cloud_sync.commands import HubCommands
 from edged_cloud_sync.memory import MemorySink
 from edged_cloud_sync.uplink import Uplink
 from edged_cloud_sync.wire import CONTENT_TYPE, INGEST_PATH, Answer, Envelope, WireBatch, decode_answer, encode_envelope
@@ -210,10 +211,18 @@ def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
 
 
-def uplink(url: str, secret_file: Path, sink: MemorySink, **options: object) -> Uplink:
+def no_commands() -> HubCommands:
+    """For an uplink whose line takes none."""
+    return HubCommands(None, {}, NODE, SystemClock(), Metrics(), allowed=False)
+
+
+def uplink(
+    url: str, secret_file: Path, sink: MemorySink, commands: HubCommands | None = None, **options: object
+) -> Uplink:
     """An uplink with short periods."""
     settings = {"url": url, "secret": Secret(file=secret_file), "process_period_seconds": 0.1, "timeout_seconds": 3.0}
-    return Uplink(HubSettings.model_validate(settings | options), NODE, sink, SystemClock(), Metrics())
+    checked = HubSettings.model_validate(settings | options)
+    return Uplink(checked, NODE, sink, commands or no_commands(), SystemClock(), Metrics())
 
 
 async def fetch(session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> tuple[int, object]:

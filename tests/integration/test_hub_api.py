@@ -13,6 +13,7 @@ from edged.records import encode_events
 from edged.types import Alarm, AlarmState, BatchKey, Gap, Lane, Priority
 from edged_cloud_sync.wire import INGEST_PATH, WireBatch
 from edged_hub.api import ReadApi, Route
+from edged_hub.command_api import CommandApi
 from edged_hub.openapi import document
 from tests.integration.hub_rig import NODE, SECOND, SIGNAL, START, RunningHub, batch, fetch, running_hub
 
@@ -23,6 +24,7 @@ EXAMPLES = {
     "/api/v1/gaps": {},
     "/api/v1/completeness": {"minutes": "10080"},
     "/api/v1/status": {},
+    "/api/v1/commands": {"node": NODE},
 }
 
 
@@ -34,6 +36,7 @@ async def hub(tmp_path: Path) -> AsyncIterator[RunningHub]:
     async with running_hub(tmp_path / "hub") as running:
         events = WireBatch(BatchKey("test", Lane.EVENTS, 1), 2, encode_events([alarm, gap]))
         await running.store.ingest(NODE, [batch(1), batch(2), batch(5), events])
+        _apis(running)[1]._commands.add("anna", NODE, SIGNAL, 1500.0, 30.0)
         yield running
 
 
@@ -54,8 +57,9 @@ async def test_every_documented_route_answers_as_documented(hub: RunningHub, ses
     status, described = await fetch(session, hub.url + "/api/v1/openapi.json", {})
     assert status == 200
     assert isinstance(described, dict)
-    routes: dict[str, Route[Any]] = {route.path: route for route in _api(hub).routes()}
-    assert described == document(list(routes.values()))
+    apis = _apis(hub)
+    routes: dict[str, Route[Any]] = {route.path: route for api in apis for route in api.routes()}
+    assert described == document(list(routes.values()), apis[1].posts())
     assert set(described["paths"]) == {*EXAMPLES, INGEST_PATH}
     for path, parameters in EXAMPLES.items():
         operation = described["paths"][path]["get"]
@@ -172,5 +176,5 @@ async def test_events_carry_their_body(hub: RunningHub, session: aiohttp.ClientS
     )
 
 
-def _api(hub: RunningHub) -> ReadApi:
-    return hub.hub.server._api
+def _apis(hub: RunningHub) -> tuple[ReadApi, CommandApi]:
+    return hub.hub.server._api, hub.hub.server._command_api

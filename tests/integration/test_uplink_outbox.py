@@ -24,7 +24,17 @@ from edged_cloud_sync.uplink import Uplink
 from edged_hub.app import Hub, open_store
 from edged_hub.settings import HubServerSettings
 from tests.integration.certificates import Authority
-from tests.integration.hub_rig import NODE, SIGNAL, START, RunningHub, hub_process, running_hub, until, uplink
+from tests.integration.hub_rig import (
+    NODE,
+    SIGNAL,
+    START,
+    RunningHub,
+    hub_process,
+    no_commands,
+    running_hub,
+    until,
+    uplink,
+)
 
 CLOCK = SystemClock()
 DOWN_SECONDS = 5.0
@@ -39,7 +49,7 @@ class Edge:
         self.outbox = outbox
         self.sink: Sink = outbox.sink("hub")
         settings = HubSettings(url=url, secret=Secret(file=secret), process_period_seconds=0.2, timeout_seconds=3.0)
-        self.uplink = Uplink(settings, NODE, self.sink, CLOCK, Metrics())
+        self.uplink = Uplink(settings, NODE, self.sink, no_commands(), CLOCK, Metrics())
 
     async def put(self, first: int, count: int) -> None:
         """Durable samples with values of their own."""

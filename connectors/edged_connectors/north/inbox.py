@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 
 import aiomqtt
 
 from edged.clock import Clock
-from edged.errors import EdgedError
 from edged.log import get_logger
 from edged.metrics import Metrics
 from edged.ports import ProposalDesk
-from edged.types import Proposal, Refused
+from edged.proposals import ProposalQueue
+from edged.types import Refused, Verdict
 from edged_connectors.north.commands import CommandReader, Refusal
 from edged_connectors.north.connection import Connection
 from edged_connectors.north.host import PrimaryHost
-
-MAX_WAITING_PROPOSALS = 100
 
 log = get_logger("sparkplug")
 
@@ -29,9 +27,8 @@ class Inbox:
     ) -> None:
         self._reader = reader
         self._host = host
-        self._desk = desk
         self._clock = clock
-        self._waiting: asyncio.Queue[Proposal] = asyncio.Queue(MAX_WAITING_PROPOSALS)
+        self._queue = ProposalQueue(desk)
         self._rebirth = False
         self._told: set[str] = set()
         counter = metrics.counter("edged_sparkplug_commands_total", "Commands by what became of them", ("outcome",))
@@ -53,19 +50,7 @@ class Inbox:
 
     async def submit(self) -> None:
         """Hands proposals to the desk, one after the other; one that cannot be judged counts as refused."""
-        while True:
-            proposal = await self._waiting.get()
-            if self._desk is None:
-                continue
-            try:
-                verdict = await self._desk.submit(proposal)
-            except EdgedError as fault:
-                verdict = Refused(str(fault))
-            if isinstance(verdict, Refused):
-                self._refuse(Refusal.BY_GATE, proposal.signal, verdict.reason)
-            else:
-                self.accepted += 1
-                self._accepted_counter.inc()
+        await self._queue.submit()
 
     def take_rebirth(self) -> bool:
         """Whether a rebirth was asked for since the last call; many requests make one rebirth."""
@@ -84,10 +69,15 @@ class Inbox:
         for refusal in order.refusals:
             self._refuse(refusal, topic)
         for proposal in order.proposals:
-            try:
-                self._waiting.put_nowait(proposal)
-            except asyncio.QueueFull:
+            if not self._queue.offer(proposal, partial(self._note, proposal.signal)):
                 self._refuse(Refusal.OVERLOADED, topic)
+
+    def _note(self, signal: str, verdict: Verdict) -> None:
+        if isinstance(verdict, Refused):
+            self._refuse(Refusal.BY_GATE, signal, verdict.reason)
+        else:
+            self.accepted += 1
+            self._accepted_counter.inc()
 
     def _refuse(self, kind: Refusal, where: str, reason: str = "") -> None:
         self.refused += 1

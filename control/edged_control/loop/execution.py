@@ -9,7 +9,7 @@ from typing import Protocol
 from edged.errors import OutboxUnavailable
 from edged.types import Allowed, Clamped, Decision, Priority, Proposal, Refused, Waits, WriteOutcome
 from edged_control.decisions import Circumstances, DecisionLog, reason_of, word
-from edged_control.gate import HOLD, PlantView, number
+from edged_control.gate import CONTROLLERS, HOLD, PlantView, number
 from edged_control.loop.output import Output, WriteResult
 from edged_control.loop.proposer import WALK
 from edged_control.loop.scan import Scan, Seen
@@ -102,7 +102,10 @@ class Execution:
     async def record_refusal(self, proposal: Proposal, verdict: Refused, seen: Seen | None) -> None:
         """A refusal stays one when it can't be recorded: nothing was done, so nothing is undone."""
         try:
-            decision = await self._log.refuse(proposal, verdict, self._owner.circumstances(seen))
+            around = self._owner.circumstances(seen)
+            if proposal.source not in CONTROLLERS:
+                around = around._replace(controller=proposal.who)
+            decision = await self._log.refuse(proposal, verdict, around)
         except OutboxUnavailable:
             return
         self.tally.decision = decision.identity

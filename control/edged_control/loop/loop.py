@@ -253,7 +253,7 @@ class Loop:
                 await self._execution.record_refusal(wish, verdict, self._seen)
             if isinstance(verdict, Allowed | Clamped | Waits):
                 self._room.clear()
-                self._room.note(f"{wish.source} {wish.identity}".strip(), verdict)
+                self._room.note(wish.who, verdict)
                 self._proposer.take(wish, verdict.value)
             return verdict
 

@@ -122,7 +122,7 @@ class Proposer:
         """Who moves the output, for records and status."""
         if mode is Mode.AUTOMATIC:
             return self._ladder.leader
-        return f"{WALK} {self._walk.source} {self._walk.identity}".strip() if self._walk else "hold"
+        return f"{WALK} {self._walk.who}" if self._walk else "hold"
 
     def model_hash(self, mode: Mode) -> str:
         """Of the model by which the output is moved; empty where none is used."""

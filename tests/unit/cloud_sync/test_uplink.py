@@ -12,6 +12,7 @@ from edged.metrics import Metrics
 from edged.ports import Announcer
 from edged.settings import HubSettings, Secret
 from edged.types import BatchKey, Lane, Sample, SeqRange
+from edged_cloud_sync.commands import HubCommands
 from edged_cloud_sync.memory import MemorySink
 from edged_cloud_sync.uplink import Uplink
 
@@ -20,7 +21,9 @@ ROWS = [Sample("line_a/furnace/temperature", 1.0, 1, 2)]
 
 def build(url: str = "http://127.0.0.1:8480", secret: Secret | None = None) -> Uplink:
     settings = HubSettings(url=url, secret=secret or Secret(file=Path("/nowhere/secret")))
-    return Uplink(settings, "line_a", MemorySink(), VirtualClock(), Metrics())
+    clock, metrics = VirtualClock(), Metrics()
+    commands = HubCommands(None, {}, "line_a", clock, metrics, allowed=False)
+    return Uplink(settings, "line_a", MemorySink(), commands, clock, metrics)
 
 
 @pytest.mark.parametrize(
