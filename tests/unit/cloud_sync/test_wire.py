@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import msgpack
 import orjson
 import pytest
@@ -9,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.types import BatchKey, Lane, SeqRange
-from edged_cloud_sync import wire
-from edged_cloud_sync.wire import Answer, Envelope, Refusal, WireBatch, WireError
+from edged_cloud_sync import wire, wire_commands
+from edged_cloud_sync.wire import Answer, Envelope, Refusal, WireBatch, WireCommand, WireError, WireVerdict
 
 SEQS = st.integers(1, wire.MAX_SEQ)
 STREAMS = st.from_regex(wire.STREAM_PATTERN, fullmatch=True)
@@ -24,16 +27,34 @@ RANGES = st.builds(
     SEQS,
 )
 NODES = st.from_regex(wire.NODE_PATTERN, fullmatch=True)
-ENVELOPES = st.builds(Envelope, NODES, st.lists(BATCHES, max_size=5), st.lists(RANGES, max_size=3))
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=wire_commands.MAX_REASON_LENGTH)
+IDENTITIES = st.from_regex(wire_commands.IDENTITY_PATTERN, fullmatch=True)
+VERDICTS = st.builds(WireVerdict, IDENTITIES, st.sampled_from(wire_commands.VERDICTS), TEXTS)
+COMMANDS = st.builds(
+    WireCommand,
+    IDENTITIES,
+    st.from_regex(wire_commands.USER_PATTERN, fullmatch=True),
+    st.from_regex(wire_commands.SIGNAL_PATTERN, fullmatch=True).filter(
+        lambda signal: len(signal) <= wire_commands.MAX_SIGNAL_LENGTH
+    ),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(0.0, wire_commands.MAX_LIFE_SECONDS, exclude_min=True),
+)
+ENVELOPES = st.builds(
+    Envelope, NODES, st.lists(BATCHES, max_size=5), st.lists(RANGES, max_size=3), st.lists(VERDICTS, max_size=3)
+)
 ANSWERS = st.builds(
     Answer,
     st.lists(KEYS, max_size=5),
     st.integers(0, wire.MAX_BATCHES),
     st.lists(st.builds(Refusal, KEYS, st.text(st.characters(exclude_categories=["Cs"]))), max_size=3),
     st.lists(RANGES, max_size=3),
+    st.lists(COMMANDS, max_size=3),
 )
 ASCII = st.characters(max_codepoint=127)
-ANSWER_FIELDS = st.sampled_from(["accepted", "duplicates", "refused", "lacks", "key", "reason"])
+ANSWER_FIELDS = st.sampled_from(
+    ["accepted", "duplicates", "refused", "lacks", "commands", "key", "reason", "id", "user", "value", "lives_seconds"]
+)
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary()
 ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
@@ -43,7 +64,23 @@ JSON_LIKE = st.recursive(
     JSON_SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANSWER_FIELDS, inner, max_size=4),
 )
-NAMES = st.sampled_from(["version", "node", "batches", "offers", "stream", "lane", "seq", "rows", "blob", "first"])
+NAMES = st.sampled_from(
+    [
+        "version",
+        "node",
+        "batches",
+        "offers",
+        "verdicts",
+        "stream",
+        "lane",
+        "seq",
+        "rows",
+        "blob",
+        "first",
+        "id",
+        "verdict",
+    ]
+)
 
 
 @given(ENVELOPES)
@@ -79,7 +116,7 @@ def test_any_field_replaced_is_sound_or_a_wire_error(
     envelope: Envelope, name: str, item: object, data: st.DataObject
 ) -> None:
     fields = msgpack.unpackb(wire.encode_envelope(envelope))
-    holders = [fields, *fields["batches"], *fields["offers"]]
+    holders = [fields, *fields["batches"], *fields["offers"], *fields.get("verdicts", [])]
     data.draw(st.sampled_from(holders))[name] = item
     _decode_or_refuse(msgpack.packb(fields))
 
@@ -91,6 +128,83 @@ def test_any_answer_is_sound_or_a_wire_error(body: bytes) -> None:
     except WireError:
         return
     assert all(1 <= key.seq <= wire.MAX_SEQ for key in answer.accepted)
+    _sound(answer.commands)
+
+
+@given(ANSWERS.filter(lambda answer: bool(answer.commands)), ANSWER_FIELDS, JSON_LIKE, st.data())
+def test_any_field_of_a_command_replaced_is_sound_or_a_wire_error(
+    answer: Answer, name: str, item: object, data: st.DataObject
+) -> None:
+    fields = orjson.loads(wire.encode_answer(answer))
+    data.draw(st.sampled_from([fields, *fields["commands"]]))[name] = item
+    try:
+        decoded = wire.decode_answer(orjson.dumps(fields))
+    except WireError:
+        return
+    _sound(decoded.commands)
+
+
+def test_without_commands_and_verdicts_a_peer_that_knows_none_understands() -> None:
+    """One version older, both decoders wanted exactly these fields."""
+    envelope = msgpack.unpackb(wire.encode_envelope(Envelope("line_a", [])))
+    assert set(envelope) == {"version", "node", "batches", "offers"}
+    answer = orjson.loads(wire.encode_answer(Answer([])))
+    assert set(answer) == {"accepted", "duplicates", "refused", "lacks"}
+    assert wire.decode_envelope(msgpack.packb(envelope)).verdicts == []
+    assert wire.decode_answer(orjson.dumps(answer)).commands == []
+
+
+@pytest.mark.parametrize(
+    ("field", "item", "sentence"),
+    [
+        ("id", "x" * 32, "id: expected text like"),
+        ("id", None, "id: expected text like"),
+        ("user", "Anna B", "user: expected text like"),
+        ("signal", "line_a/belt", "signal: expected text like"),
+        ("signal", "line_a/" + "a" * 200 + "/b", "signal: expected at most 200 characters, got 209"),
+        ("value", "fast", "value: expected a finite number, got 'fast'"),
+        ("value", True, "value: expected a finite number, got True"),
+        ("value", None, "value: expected a finite number, got None"),
+        ("lives_seconds", 0, "lives_seconds: expected 0..60, got 0"),
+        ("lives_seconds", 61.5, "lives_seconds: expected 0..60, got 61.5"),
+        ("more", 1, "expected a map of id, user, signal, value, lives_seconds"),
+    ],
+)
+def test_a_wrong_field_of_a_command_is_named(field: str, item: object, sentence: str) -> None:
+    command = {"id": "0" * 32, "user": "anna", "signal": "line_a/a/b", "value": 1.0, "lives_seconds": 30.0}
+    fields = {"accepted": [], "duplicates": 0, "refused": [], "lacks": [], "commands": [command | {field: item}]}
+    with pytest.raises(WireError) as caught:
+        wire.decode_answer(orjson.dumps(fields))
+    assert str(caught.value).startswith("commands[0]")
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "item", "sentence"),
+    [
+        ("id", 7, "id: expected text like"),
+        ("verdict", "waiting", "verdict: expected one of allowed, clamped, refused, needs_approval, got 'waiting'"),
+        ("verdict", ["allowed"], "verdict: expected one of"),
+        ("reason", "x" * 501, "reason: expected at most 500 characters"),
+        ("reason", b"x", "reason: expected at most 500 characters, got bytes of 1"),
+    ],
+)
+def test_a_wrong_field_of_a_verdict_is_named(field: str, item: object, sentence: str) -> None:
+    verdict = {"id": "0" * 32, "verdict": "allowed", "reason": ""} | {field: item}
+    fields = {"version": 1, "node": "line_a", "batches": [], "offers": [], "verdicts": [verdict]}
+    with pytest.raises(WireError) as caught:
+        wire.decode_envelope(msgpack.packb(fields))
+    assert str(caught.value).startswith(f"verdicts[0].{sentence[:4]}")
+    assert sentence in str(caught.value)
+
+
+def test_more_commands_or_verdicts_than_the_bound_are_refused() -> None:
+    one = WireCommand("0" * 32, "anna", "line_a/a/b", 1.0, 30.0)
+    with pytest.raises(WireError, match="commands: expected a list of at most 100, got list of 101"):
+        wire.decode_answer(wire.encode_answer(Answer([], commands=[one] * 101)))
+    verdict = WireVerdict("0" * 32, wire_commands.CommandState.ALLOWED)
+    with pytest.raises(WireError, match="verdicts: expected a list of at most 100, got list of 101"):
+        wire.decode_envelope(wire.encode_envelope(Envelope("line_a", [], [], [verdict] * 101)))
 
 
 @pytest.mark.parametrize(
@@ -171,3 +285,15 @@ def _decode_or_refuse(body: bytes) -> None:
         assert 0 <= batch.rows <= wire.MAX_ROWS
         assert len(batch.blob) <= wire.MAX_BLOB_BYTES
     assert all(1 <= offer.first <= offer.last <= wire.MAX_SEQ for offer in envelope.offers)
+    for verdict in envelope.verdicts:
+        assert wire_commands.IDENTITY_PATTERN.fullmatch(verdict.identity)
+        assert verdict.state in wire_commands.VERDICTS
+        assert len(verdict.reason) <= wire_commands.MAX_REASON_LENGTH
+
+
+def _sound(commands: Sequence[WireCommand]) -> None:
+    for command in commands:
+        assert wire_commands.IDENTITY_PATTERN.fullmatch(command.identity)
+        assert wire_commands.SIGNAL_PATTERN.fullmatch(command.signal)
+        assert math.isfinite(command.value)
+        assert 0.0 < command.lives_seconds <= wire_commands.MAX_LIFE_SECONDS

@@ -25,7 +25,8 @@ from edged.records import decode, encode_events, encode_samples
 from edged.taglist import COLUMNS, read_tag_list
 from edged.types import Alarm, AlarmState, BatchKey, Event, Gap, Lane, Priority, QualityResult, Sample, SeqRange
 from edged_cloud_sync import wire
-from edged_cloud_sync.wire import Answer, Envelope, Refusal, WireBatch, WireError
+from edged_cloud_sync.wire import Answer, Envelope, Refusal, WireBatch, WireCommand, WireError, WireVerdict
+from edged_cloud_sync.wire_commands import CommandState
 from edged_control.process_model.dynamics import Dynamics
 from edged_control.process_model.linear import Artefact, Channel, Port, ProcessModel, UnusableModel, faults_of
 from edged_control.process_model.linear import load as load_model
@@ -57,9 +58,10 @@ KEY = BatchKey("0b9e6a52-8f2f-4d8e-9a57-0a3d0b6d3c11", Lane.PROCESS, 7)
 OFFER = SeqRange(KEY.stream, Lane.EVENTS, 1, 9)
 ENVELOPES = [
     wire.encode_envelope(Envelope("line_a", [WireBatch(KEY, 60, BLOBS[0]), WireBatch(KEY, 4, BLOBS[1])], [OFFER])),
-    wire.encode_envelope(Envelope("line_a", [])),
+    wire.encode_envelope(Envelope("line_a", [], [], [WireVerdict("ab" * 16, CommandState.CLAMPED, "rate: too fast")])),
 ]
-ANSWERS = [wire.encode_answer(Answer([KEY], 1, [Refusal(KEY, "damaged")], [OFFER]))]
+COMMAND = WireCommand("ab" * 16, "anna", "line_a/forming/belt_speed_setpoint", 152.5, 29.5)
+ANSWERS = [wire.encode_answer(Answer([KEY], 1, [Refusal(KEY, "damaged")], [OFFER], [COMMAND]))]
 MANIFEST = next(PROJECT.glob("configs/models/*/manifest.json")).read_bytes()
 
 
