@@ -11,7 +11,7 @@ from edged.log import get_logger
 from edged.metrics import Metrics
 from edged.ports import Announcer, Sink, StoredBatch
 from edged.settings import HubSettings
-from edged.types import BatchKey, Lane, SeqRange
+from edged.types import NANOSECONDS_PER_SECOND, BatchKey, Lane, SeqRange
 from edged_cloud_sync.client import HubBusy, HubClient, NotUnderstood, PostTooLarge, check_address
 from edged_cloud_sync.commands import HubCommands
 from edged_cloud_sync.pace import BacklogPace
@@ -192,10 +192,12 @@ class Uplink:
         """One POST and its answer; confirms what the hub committed, and lines up the commands that came with it."""
         wire = [WireBatch(batch.key, batch.rows, batch.blob) for batch in batches]
         offers = self._sink.offers()[:MAX_OFFERS] if isinstance(self._sink, Announcer) else ()
-        started = self._clock.monotonic()
+        started, wall = self._clock.monotonic(), self._clock.now()
         answer = await self._exchange(client, Envelope(self._node, wire, offers, self.commands.take_verdicts()))
-        self.commands.take(answer.commands, started)
-        self._post_seconds.observe(self._clock.monotonic() - started)
+        seconds = self._clock.monotonic() - started
+        suspended = max(0.0, (self._clock.now() - wall) / NANOSECONDS_PER_SECOND - seconds)
+        self.commands.take(answer.commands, started - suspended)
+        self._post_seconds.observe(seconds)
         self._posts += 1
         self._last_ok = self._clock.now()
         self._last_error = ""

@@ -53,7 +53,8 @@ runs. Enrolling a line again replaces its secret; the old one stops working with
 """
 USER_EXAMPLE = """\
 example:
-  edged-hub user add anna --role viewer
+  edged-hub user add anna --role viewer       reads
+  edged-hub user add emma --role engineer     may also ask lines to move a signal (docs/control.md)
 
 Prints the token once; the hub keeps only a hash of it. Adding a user again replaces the token.
 """

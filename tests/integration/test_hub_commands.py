@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from edged_cloud_sync.memory import MemorySink
 from edged_cloud_sync.wire_commands import ACCEPTS_COMMANDS, ACCEPTS_HEADER
 from edged_hub.identities import new_identity
 from edged_hub.store import IdentityKind, Role
+from tests.integration.documents import blocks
 from tests.integration.hub_rig import (
     NODE,
     START,
@@ -266,3 +269,25 @@ async def test_a_hub_that_was_killed_forgets_and_repeats_nothing(
             await until("the next", lambda: len(desk.asked) == 2)
             assert [one.value for one in desk.asked] == [152.5, 153.0]
             assert commands.accepted == 2
+
+
+async def test_the_curl_commands_of_the_documents_work_as_written(hub: RunningHub) -> None:
+    (block,) = [block for block in blocks("sh") if "/api/v1/commands" in block.text]
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("curl is not installed")
+    await hub.enroll()
+    script = block.text.replace("http://127.0.0.1:8480", hub.url).replace(
+        "curl ", f"{curl} --silent --show-error --fail "
+    )
+    token = hub.admin["Authorization"].removeprefix("Bearer ")
+    pipe = asyncio.subprocess.PIPE
+    shell = await asyncio.create_subprocess_exec("sh", "-ec", script, env={"TOKEN": token}, stdout=pipe, stderr=pipe)
+    out, fault = await shell.communicate()
+    assert (shell.returncode, fault) == (0, b"")
+    decoder = json.JSONDecoder()
+    taken, end = decoder.raw_decode(out.decode())
+    shown, _ = decoder.raw_decode(out.decode(), end)
+    assert taken["state"] == "waiting"
+    (command,) = shown["commands"]
+    assert (command["id"], command["user"], command["signal"], command["value"]) == (taken["id"], "admin", BELT, 152.5)

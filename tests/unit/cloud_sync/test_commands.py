@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -195,13 +195,15 @@ async def test_verdicts_are_bounded_and_come_in_order_also_after_they_were_given
 class FakeClient(HubClient):
     """A hub without a network: it answers as the test says, or fails."""
 
-    def __init__(self, *answers: Answer | HubUnavailable) -> None:
+    def __init__(self, *answers: Answer | HubUnavailable, meanwhile: Callable[[], None] = lambda: None) -> None:
         self.answers = list(answers)
+        self.meanwhile = meanwhile
         self.seen: list[Envelope] = []
 
     async def post(self, envelope: Envelope) -> Answer:
         self.seen.append(envelope)
         answer = self.answers.pop(0)
+        self.meanwhile()
         if isinstance(answer, HubUnavailable):
             raise answer
         return answer
@@ -223,6 +225,32 @@ async def test_commands_of_an_answer_are_judged_and_the_verdicts_ride_on_the_nex
     told = [list(envelope.verdicts) for envelope in client.seen]
     assert told == [[], [WireVerdict(f"{1:032x}", CommandState.ALLOWED)], []]
     assert (link.status().accepted_commands, link.status().refused_commands) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "jump", "state"),
+    [
+        (29.0, 0.0, CommandState.ALLOWED),
+        (31.0, 0.0, CommandState.REFUSED),
+        (31.0, -3600.0, CommandState.REFUSED),
+        (1.0, -3600.0, CommandState.ALLOWED),
+        (0.1, 3600.0, CommandState.REFUSED),
+    ],
+)
+async def test_a_post_that_was_held_up_brings_no_old_command(seconds: float, jump: float, state: CommandState) -> None:
+    """Held up on the way, or through a suspend, in which only the wall clock goes on; a life never gets longer."""
+    edge = Edge()
+
+    def held_up() -> None:
+        edge.clock.tick(seconds)
+        edge.clock.jump(jump)
+
+    client = FakeClient(Answer([], commands=[command(lives_seconds=30.0)]), meanwhile=held_up)
+    async with edge.running():
+        await uplink(edge)._post(client, [])
+        await edge.clock.advance(0.0)
+    (verdict,) = edge.commands.take_verdicts()
+    assert verdict.state is state
 
 
 async def test_a_slow_desk_does_not_delay_the_next_post() -> None:
