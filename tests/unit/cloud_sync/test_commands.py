@@ -253,6 +253,20 @@ async def test_a_post_that_was_held_up_brings_no_old_command(seconds: float, jum
     assert verdict.state is state
 
 
+async def test_a_verdict_does_not_wait_for_values_or_a_heartbeat() -> None:
+    edge = Edge(allowed=False)
+    link, client = uplink(edge), FakeClient(Answer([]))
+    edge.commands.take([command()], 0.0)
+    task = start_task("uplink", link._deliver(client))
+    async with asyncio.timeout(10.0):
+        while not client.seen:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait({task})
+    assert [verdict.identity for verdict in client.seen[0].verdicts] == [f"{1:032x}"]
+    assert edge.clock.monotonic() == 0.0
+
+
 async def test_a_slow_desk_does_not_delay_the_next_post() -> None:
     edge = Edge(desk_seconds=3600.0)
     link, client = uplink(edge), FakeClient(*[Answer([], commands=[command(number)]) for number in range(300)])

@@ -161,6 +161,18 @@ def test_a_wish_that_does_not_fit_is_refused_with_one_alarm(running: Rig, value:
         assert running.road.decisions()[-1].outcome is WriteOutcome.NONE
 
 
+@pytest.mark.parametrize("source", ["hub", "sparkplug", "operator"])
+def test_what_is_refused_or_written_is_recorded_with_who_asked(running: Rig, source: str) -> None:
+    running.take_over()
+    start = running.plc.belt
+    assert isinstance(running.wish(1000.0, source=source), Refused)
+    assert running.road.decisions()[-1].controller == f"{source} anna"
+    assert running.wish(start + 1.0, source=source) == Allowed(start + 1.0)
+    running.step()
+    written = running.road.decisions()[-1]
+    assert (written.controller, written.outcome) == (f"walk {source} anna", WriteOutcome.VERIFIED)
+
+
 def test_a_wish_is_refused_in_auto_and_in_local_override(running: Rig) -> None:
     assert running.wish(152.0) == Refused("mode: the loop's target is AUTO, put it in MAN first")
     running.plc.operate(140.0)

@@ -34,7 +34,8 @@ def test_a_command_is_handed_over_once_with_the_life_that_is_left() -> None:
     assert hub.states() == [CommandState.WAITING]
     hub.clock.tick(12.5)
     assert hub.commands.hand_over("line_a") == [WireCommand(held.identity, "anna", BELT, 150.0, 17.5)]
-    assert hub.states() == [CommandState.HANDED_OVER]
+    hub.clock.tick(60.0)
+    assert hub.states() == [CommandState.HANDED_OVER], "it has left, so that nobody here can say that it died"
     assert hub.commands.hand_over("line_a") == []
 
 
