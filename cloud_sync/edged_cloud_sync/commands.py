@@ -18,8 +18,9 @@ COMMAND_SOURCE = "hub"
 COMMAND_PRIORITY = 50
 """That of Sparkplug commands: below a person at the box, above controllers."""
 KEPT_VERDICTS = 1000
+"""While the hub can't be told; then the oldest are given up: log and records have them."""
 KNOWN_COMMANDS = 1000
-"""So many identities are remembered, by which a repeated command is recognised; all of a minute by far."""
+"""The last so many are recognised where they come again, which the hub never lets happen."""
 DUPLICATE = "duplicate"
 
 log = get_logger("hub_commands")

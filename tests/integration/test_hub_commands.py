@@ -149,6 +149,17 @@ async def test_engineers_and_admins_may_viewers_and_edges_may_not(
     }
 
 
+async def test_the_route_is_described(hub: RunningHub, session: aiohttp.ClientSession) -> None:
+    _, described = await fetch(session, hub.url + "/api/v1/openapi.json", {})
+    assert isinstance(described, dict)
+    operation = described["paths"]["/api/v1/commands"]["post"]
+    assert set(operation["responses"]) == {"202", "400", "401", "403", "404", "429", "503"}
+    reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    schema = described["components"]["schemas"][reference.rsplit("/", 1)[-1]]
+    assert schema["required"] == ["node", "signal", "value"]
+    assert schema["properties"]["lives_seconds"]["default"] == 30.0
+
+
 @pytest.mark.parametrize(
     ("document", "said"),
     [
