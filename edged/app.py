@@ -352,7 +352,7 @@ class Daemon:
             settings.kpis,
             settings.loops,
             line=self._settings.line,
-            limits=self._config.limits,
+            limits=self._control.limits,
             status=self._control.status,
             road=self._bus,
             clock=self._clock,

@@ -15,7 +15,7 @@ EDGE_SHARE = 0.001
 
 
 def saturated_share(window: LoopWindow) -> float:
-    """Share of the cycles with the output at one of its limits."""
+    """Share of the cycles with the output at one of the limits that were in force then."""
     edge = EDGE_SHARE * (window.high - window.low)
     return float(np.mean((window.output <= window.low + edge) | (window.output >= window.high - edge)))
 

@@ -12,10 +12,11 @@ from edged.clock import Clock
 from edged.loop_kpi import LOOP_KPIS, loop_kpi_signal
 from edged.ports import Road
 from edged.settings import LoopKpiSettings, LoopSettings
-from edged.types import Limits, Quality, Sample, Value
+from edged.types import Quality, Sample, Value
 from edged_control.gate import Mode
 from edged_control.kpi.assessment import LoopAssessment, assess
 from edged_control.kpi.window import Cycle, LoopWindow, WindowRecorder
+from edged_control.limits.live import LimitsStatus
 from edged_control.status import LoopStatus
 
 CLIPPED = "clamped"
@@ -47,7 +48,7 @@ class LoopKpiStatus:
 
 
 class LoopKpis:
-    """Judges all loops of a line; the figures of a window leave as one batch per loop."""
+    """Judges all loops of a line by the limits in force; the figures of a window leave as one batch per loop."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class LoopKpis:
         loops: Sequence[LoopSettings],
         *,
         line: str,
-        limits: Sequence[Limits],
+        limits: Callable[[], Sequence[LimitsStatus]],
         status: Callable[[], Sequence[LoopStatus]],
         road: Road,
         clock: Clock,
@@ -63,12 +64,8 @@ class LoopKpis:
         self._settings = settings
         self._line = line
         self._loops = {loop.name: loop for loop in loops}
-        spans = {limit.signal: limit for limit in limits}
-        self._recorders = {
-            loop.name: _recorder(settings, loop, spans[f"{line}/{loop.output}"])
-            for loop in loops
-            if f"{line}/{loop.output}" in spans
-        }
+        self._recorders = {loop.name: WindowRecorder(settings.window_seconds, loop.period_seconds) for loop in loops}
+        self._read_limits = limits
         self._read_status = status
         self._road = road
         self._clock = clock
@@ -97,6 +94,7 @@ class LoopKpis:
         found = next((status for status in self._read_status() if status.name == name), None)
         if found is None or found.process_value is None or found.readback is None:
             return
+        limits = next(one for one in self._read_limits() if one.signal == found.signal)
         automatic = found.actual_mode is Mode.AUTOMATIC
         self._recorders[name].note(
             Cycle(
@@ -104,6 +102,8 @@ class LoopKpis:
                 set_point=found.set_point,
                 process_value=found.process_value,
                 output=found.readback,
+                low=limits.low,
+                high=limits.high,
                 automatic=automatic,
                 clipped=found.last_verdict == CLIPPED,
                 fell_back=automatic and bool(found.rung_reason),
@@ -129,10 +129,6 @@ class LoopKpis:
         if value is None or (isinstance(value, float) and not math.isfinite(value)):
             return Sample(path, None, now, now, Quality.BAD, "; ".join(judged.faults) or "nothing of the kind")
         return Sample(path, value, now, now, Quality.GOOD, "; ".join(reasons) if kpi == "score" else "")
-
-
-def _recorder(settings: LoopKpiSettings, loop: LoopSettings, span: Limits) -> WindowRecorder:
-    return WindowRecorder(settings.window_seconds, loop.period_seconds, span.low, span.high)
 
 
 async def _assess(window: LoopWindow) -> LoopAssessment:

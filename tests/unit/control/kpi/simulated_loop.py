@@ -46,5 +46,6 @@ class SimulatedLoop:
             integral += output - wish
             valve = output if abs(output - valve) > self.stick else valve
             sent = [*sent[1:], valve]
-            cycles.append(Cycle(float(k), set_point, measured, output, automatic=True, clipped=False, fell_back=False))
-        return LoopWindow.of(cycles, 1.0, LOW, HIGH)
+            seen = (float(k), set_point, measured, output, LOW, HIGH)
+            cycles.append(Cycle(*seen, automatic=True, clipped=False, fell_back=False))
+        return LoopWindow.of(cycles, 1.0)

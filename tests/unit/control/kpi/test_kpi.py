@@ -25,10 +25,10 @@ SECONDS = np.arange(SAMPLES, dtype=np.float64)
 def window(process_value: Floats, output: Floats, set_point: Floats | float = START) -> LoopWindow:
     set_points = np.broadcast_to(np.asarray(set_point, np.float64), process_value.shape)
     cycles = [
-        Cycle(float(k), float(r), float(y), float(u), automatic=True, clipped=False, fell_back=False)
+        Cycle(float(k), float(r), float(y), float(u), LOW, HIGH, automatic=True, clipped=False, fell_back=False)
         for k, (r, y, u) in enumerate(zip(set_points, process_value, output, strict=True))
     ]
-    return LoopWindow.of(cycles, 1.0, LOW, HIGH)
+    return LoopWindow.of(cycles, 1.0)
 
 
 def text(judged: LoopAssessment) -> str:
@@ -189,11 +189,11 @@ def test_a_loop_that_never_ran_has_no_score() -> None:
     judged = assess(manual)
     assert (judged.score, judged.service_factor) == (None, 0.0)
     assert judged.faults[0].startswith("only 0 cycles in AUTO")
-    assert assess(LoopWindow.of([], 1.0, LOW, HIGH)).faults == ("there were no cycles",)
+    assert assess(LoopWindow.of([], 1.0)).faults == ("there were no cycles",)
 
 
 def test_a_recorder_forgets_what_is_older_than_its_window() -> None:
-    recorder = WindowRecorder(10.0, 2.0, LOW, HIGH)
+    recorder = WindowRecorder(10.0, 2.0)
     for k in range(8):
-        recorder.note(Cycle(2.0 * k, 1.0, 1.0, 1.0, automatic=True, clipped=False, fell_back=False))
+        recorder.note(Cycle(2.0 * k, 1.0, 1.0, 1.0, LOW, HIGH, automatic=True, clipped=False, fell_back=False))
     assert recorder.window().time.tolist() == [6.0, 8.0, 10.0, 12.0, 14.0]

@@ -8,16 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from edged.clock import VirtualClock
 from edged.loop_kpi import LOOP_KPIS, loop_kpi_signals
+from edged.ports import Outcome
 from edged.settings import ControlSettings, LoopKpiSettings
 from edged.supervise import start_task
 from edged.types import Event, Quality, Sample
 from edged_control.gate import Mode
 from edged_control.kpi.service import FIGURES, LoopKpis
 from edged_control.status import LoopStatus
-from tests.unit.control.kpi.simulated_loop import HIGH, LOW, SimulatedLoop
-from tests.unit.control.rig import BELT_LIMITS, LOOP, Rig
+from tests.unit.control.kpi.simulated_loop import HIGH, LOW, START, SimulatedLoop
+from tests.unit.control.rig import LOOP, MakeRig, narrower
 from tests.unit.control.simulated_plc import LINE
 
 SETTINGS = LoopKpiSettings(window_seconds=600.0, every_seconds=60.0)
@@ -55,10 +58,9 @@ class Road:
 class Watched:
     """A loop whose status is that of a simulated one, cycle by cycle."""
 
-    def __init__(self, folder: Path, loop: SimulatedLoop, **changes: Any) -> None:
-        rig = Rig(folder)
-        self._template = replace(rig.status, **{"actual_mode": Mode.AUTOMATIC, "controller": "pid", **changes})
-        rig.control.close()
+    def __init__(self, make_rig: MakeRig, loop: SimulatedLoop, **changes: Any) -> None:
+        self.rig = make_rig(limits=(narrower(low=LOW, high=HIGH),))
+        self._template = replace(self.rig.status, **{"actual_mode": Mode.AUTOMATIC, "controller": "pid", **changes})
         self._window = loop.run()
         self.clock = VirtualClock()
         self.road = Road()
@@ -66,7 +68,7 @@ class Watched:
             SETTINGS,
             (LOOP,),
             line=LINE,
-            limits=(replace(BELT_LIMITS, low=LOW, high=HIGH),),
+            limits=self.rig.control.limits,
             status=self.status,
             road=self.road,
             clock=self.clock,
@@ -83,7 +85,7 @@ class Watched:
         task = start_task("loop_kpis", self.kpis.run())
         try:
             async with asyncio.timeout(20.0):
-                for count in range(1, times + 1):
+                for count in range(len(self.road.batches) + 1, len(self.road.batches) + times + 1):
                     await self.clock.advance(SETTINGS.every_seconds)
                     while len(self.road.batches) < count:
                         await asyncio.sleep(0.001)
@@ -95,8 +97,8 @@ class Watched:
         return {sample.signal.removeprefix(f"{LINE}/loops/thickness_"): sample for sample in samples}
 
 
-async def test_a_healthy_loop_scores_high_with_all_its_figures(tmp_path: Path) -> None:
-    watched = Watched(tmp_path, SimulatedLoop())
+async def test_a_healthy_loop_scores_high_with_all_its_figures(make_rig: MakeRig) -> None:
+    watched = Watched(make_rig, SimulatedLoop())
     found = await watched.judged(3)
     assert set(found) == {kpi.name for kpi in LOOP_KPIS}
     score = found["score"]
@@ -109,19 +111,30 @@ async def test_a_healthy_loop_scores_high_with_all_its_figures(tmp_path: Path) -
     assert (status.loop, status.score, status.faults) == ("thickness", score.value, ())
 
 
-async def test_too_short_a_window_has_no_score_but_says_why(tmp_path: Path) -> None:
-    found = await Watched(tmp_path, SimulatedLoop()).judged(1)
+async def test_too_short_a_window_has_no_score_but_says_why(make_rig: MakeRig) -> None:
+    found = await Watched(make_rig, SimulatedLoop()).judged(1)
     assert (found["score"].value, found["score"].quality) == (None, Quality.BAD)
     assert "cycles in AUTO, at least 100 are needed" in found["score"].reason
 
 
-async def test_clips_are_counted(tmp_path: Path) -> None:
-    watched = Watched(tmp_path, SimulatedLoop(noise=0.3), last_verdict="clamped")
+async def test_clips_are_counted(make_rig: MakeRig) -> None:
+    watched = Watched(make_rig, SimulatedLoop(noise=0.3), last_verdict="clamped")
     found = await watched.judged(3)
     assert found["clipped_share"].value == 1.0
     assert "the gate clipped 100% of the wishes" in found["score"].reason
 
 
-async def test_another_controller_than_the_configured_one_is_a_fallback(tmp_path: Path) -> None:
-    found = await Watched(tmp_path, SimulatedLoop(noise=0.3), controller="hold", rung_reason="no answer").judged(3)
+async def test_another_controller_than_the_configured_one_is_a_fallback(make_rig: MakeRig) -> None:
+    found = await Watched(make_rig, SimulatedLoop(noise=0.3), controller="hold", rung_reason="no answer").judged(3)
     assert found["fallback_share"].value == 1.0
+
+
+async def test_an_output_is_at_a_limit_when_it_is_at_the_one_in_force(make_rig: MakeRig) -> None:
+    """Half of its outputs lie beyond a limit that is pushed after two of four minutes."""
+    watched = Watched(make_rig, SimulatedLoop(noise=0.3))
+    watched.rig.step()
+    assert (await watched.judged(2))["saturated_share"].value == 0.0
+    assert watched.rig.push(narrower(low=START, high=HIGH)).outcome is Outcome.ACCEPTED
+    found = await watched.judged(2)
+    assert found["saturated_share"].value == pytest.approx(0.25, abs=0.1)
+    assert "the output is at a limit for" in found["score"].reason
