@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from edged.clock import Clock
 from edged.log import get_logger
@@ -20,10 +21,20 @@ from edged_control.surroundings import ROLLBACK_ALARM, AlarmBoard
 GUARD = "rollback_guard"
 """The name under which the guard's orders are recorded."""
 LOOK_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 60.0
+"""What is refused is asked again after one look, then after twice as long each time, and at last so often."""
 CHECKPOINT_SECONDS = 60.0
 IDLE = frozenset({LineState.STOPPED, LineState.CHANGEOVER})
 
 log = get_logger("control")
+
+
+class _Refusal(NamedTuple):
+    """Why a roll-back was refused, when it is asked for again (monotonic), and how long that is after this time."""
+
+    reason: str
+    again: float
+    wait: float
 
 
 class RollbackWatch:
@@ -50,7 +61,7 @@ class RollbackWatch:
         self._latest = latest
         self._alarms = alarms
         self._clock = clock
-        self._told: dict[str, str] = {}
+        self._refusals: dict[str, _Refusal] = {}
         self._read_until = 0
         self._next_checkpoint = clock.monotonic() + CHECKPOINT_SECONDS
 
@@ -68,10 +79,11 @@ class RollbackWatch:
     async def _look(self) -> None:
         now = self._clock.monotonic()
         self._read(now)
-        worse = self._guard.worse(now)
-        self._told = {loop: told for loop, told in self._told.items() if loop in worse}
-        for loop, reason in worse.items():
-            await self._roll_back(loop, reason)
+        self._end_refusals()
+        for loop, reason in self._guard.worse(now).items():
+            refusal = self._refusals.get(loop)
+            if refusal is None or now >= refusal.again:
+                await self._roll_back(loop, reason, refusal, now)
         if now >= self._next_checkpoint:
             self._next_checkpoint = now + CHECKPOINT_SECONDS
             try:
@@ -91,13 +103,22 @@ class RollbackWatch:
         if rate is not None and not any(loop.status().line_state in IDLE for loop in self._loops.values()):
             self._guard.note_rate(rate, now)
 
-    async def _roll_back(self, loop: str, reason: str) -> None:
+    def _end_refusals(self) -> None:
+        """Of loops that have nothing to go back to any more: the change was kept, or a person has taken it back."""
+        for loop in [loop for loop in self._refusals if self._guard.previous(loop) is None]:
+            del self._refusals[loop]
+            self._alarms.clear_alarm(ROLLBACK_ALARM, loop)
+
+    async def _roll_back(self, loop: str, reason: str, before: _Refusal | None, now: float) -> None:
         """A refusal is recorded once; it is tried again, and recorded again when it is refused for something else."""
         order = Order(Action.ROLL_BACK, loop, None, reason, GUARD, Role.OPERATOR)
-        answer = await self._desk.act(order, self._told.get(loop, ""))
+        answer = await self._desk.act(order, "" if before is None else before.reason)
         done = answer.outcome is Outcome.ACCEPTED
         told = reason if done else f"{reason}; it could not be rolled back: {answer.reason}"
         self._alarms.raise_alarm(ROLLBACK_ALARM, loop, Priority.HIGH, told)
-        self._told[loop] = answer.reason
         if done:
+            self._refusals.pop(loop, None)
             self._alarms.clear_alarm(ROLLBACK_ALARM, loop)
+            return
+        wait = LOOK_SECONDS if before is None else min(2.0 * before.wait, LONGEST_WAIT_SECONDS)
+        self._refusals[loop] = _Refusal(answer.reason, now + wait, wait)

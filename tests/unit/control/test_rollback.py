@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from edged.ports import Action, Answer, Order, Outcome, Role
 from edged.settings import RollbackSettings
 from edged.types import OperatorAction, Quality, Sample
 from edged_control.rollback import RollbackGuard, RollbackMemory
-from edged_control.rollback_watch import GUARD, LOOK_SECONDS, RollbackWatch
+from edged_control.rollback_watch import GUARD, LONGEST_WAIT_SECONDS, LOOK_SECONDS, RollbackWatch
 from edged_control.surroundings import ROLLBACK_ALARM
 from tests.unit.control.rig import LOOP, MakeRig, Rig, finish
 from tests.unit.control.simulated_plc import LINE, RUNNING, Override
@@ -221,37 +222,61 @@ def test_without_settings_there_is_no_guard(rig: Rig) -> None:
     assert isinstance(rig.clock, VirtualClock)
 
 
-def test_a_roll_back_that_is_refused_is_recorded_once_until_something_changes(watched: Watched) -> None:
+@pytest.fixture
+def worse(watched: Watched) -> Iterator[Watched]:
+    """A change that makes defects, and a memory that can't be written: the next look asks for the roll-back."""
     watched.look(15)
     watched.order(Action.SET_POINT, 4.2)
     blocked = watched.rig.state_directory / "control-line_a.new"
     blocked.mkdir()
     watched.rate = 3.0
-    watched.look(30)
-    refused = (GUARD, "rollback", "4 mm", "refused")
-    assert watched.actions().count(refused) == 1
-    assert watched.rig.status.set_point == 4.2
-    assert "could not be rolled back: memory" in watched.rig.alarms.standing[ROLLBACK_ALARM, LOOP.name]
-    blocked.rmdir()
-    watched.look(1)
-    assert watched.rig.status.set_point == 4.0
-    assert watched.actions()[-1] == (GUARD, "rollback", "4 mm", "accepted")
-    assert watched.actions().count(refused) == 1
+    yield watched
+    if blocked.exists():
+        blocked.rmdir()
 
 
-def test_a_refusal_for_another_reason_is_another_record(watched: Watched) -> None:
-    watched.look(15)
-    watched.order(Action.SET_POINT, 4.2)
-    blocked = watched.rig.state_directory / "control-line_a.new"
-    blocked.mkdir()
-    watched.rate = 3.0
-    watched.look(12)
-    watched.rig.road.full = True
-    watched.look(3)
-    watched.rig.road.full = False
-    watched.look(1)
-    assert [action for action in watched.actions() if action[0] == GUARD] == [
+def by_the_guard(watched: Watched) -> list[tuple[str, str, str, str]]:
+    return [action for action in watched.actions() if action[0] == GUARD]
+
+
+def test_a_roll_back_that_is_refused_is_recorded_once_and_asked_again(worse: Watched) -> None:
+    worse.look(30)
+    assert by_the_guard(worse) == [(GUARD, "rollback", "4 mm", "refused")]
+    assert worse.rig.status.set_point == 4.2
+    assert "could not be rolled back: memory" in worse.rig.alarms.standing[ROLLBACK_ALARM, LOOP.name]
+    (worse.rig.state_directory / "control-line_a.new").rmdir()
+    worse.look(round(LONGEST_WAIT_SECONDS / LOOK_SECONDS))
+    assert worse.rig.status.set_point == 4.0
+    assert [outcome for *_, outcome in by_the_guard(worse)] == ["refused", "accepted"]
+    assert (ROLLBACK_ALARM, LOOP.name) not in worse.rig.alarms.standing
+
+
+def test_a_refusal_for_another_reason_is_another_record(worse: Watched) -> None:
+    worse.look(15)
+    worse.rig.road.full = True
+    worse.look(10)
+    worse.rig.road.full = False
+    worse.look(20)
+    assert by_the_guard(worse) == [
         (GUARD, "rollback", "4 mm", "refused"),
         (GUARD, "rollback", "", "refused"),
         (GUARD, "rollback", "4 mm", "refused"),
     ]
+
+
+def test_reasons_that_change_at_every_look_fill_no_record(worse: Watched) -> None:
+    """Asked at 0, 5, 15, 35 and 75 s, then once a minute."""
+    for look in range(130):
+        worse.rig.road.full = bool(look // 2 % 2)
+        worse.look(1)
+    worse.rig.road.full = False
+    assert 2 <= len(by_the_guard(worse)) <= 14
+
+
+def test_the_alarm_of_a_refused_roll_back_ends_with_the_watch(worse: Watched) -> None:
+    worse.look(20)
+    assert (ROLLBACK_ALARM, LOOP.name) in worse.rig.alarms.standing
+    worse.look(round(WATCH / LOOK_SECONDS))
+    assert (ROLLBACK_ALARM, LOOP.name) not in worse.rig.alarms.standing
+    assert worse.order(Action.ROLL_BACK).reason == "rollback: no change of this loop is being watched"
+    assert len(by_the_guard(worse)) == 1
