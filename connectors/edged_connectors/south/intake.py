@@ -95,13 +95,14 @@ class Intake:
         if reading.receipt is not None or reading.events or reading.marks:
             await self._receipts.put(reading, commit)
 
-    def take_polled(self, reading: Reading, signals: Sequence[str]) -> list[Sample]:
+    def take_polled(self, reading: Reading, signals: Sequence[str], missing_because: str = NOT_READ) -> list[Sample]:
         """Puts a direct read on the road and returns a sample per signal asked for, in that order."""
         samples = self._believable(reading.samples)
         found = {sample.signal: sample for sample in samples}
-        missing = self.bad([signal for signal in signals if signal not in found], NOT_READ)
+        missing = self.bad([signal for signal in signals if signal not in found], missing_because)
         found.update((sample.signal, sample) for sample in missing)
         new = [*self._seen.note_polled(samples), *missing]
+        self._seen.doubt(sample.signal for sample in missing)
         if new:
             self._meters.received(len(new), new[-1])
             self._publish(new)

@@ -126,7 +126,7 @@ class SourceRunner:
         try:
             reading = await connector.poll(signals)
         except (EdgedError, OSError) as fault:
-            reading = Reading(self._intake.bad(signals, _reason(fault)))
+            return self._intake.take_polled(Reading(), signals, _reason(fault))
         return self._intake.take_polled(reading, signals)
 
     async def write(self, command: Command) -> None:

@@ -38,10 +38,10 @@ class Seen:
         return signal in self._newest
 
     def note_polled(self, samples: Sequence[Sample]) -> list[Sample]:
-        """Those of the samples just read that no report has brought yet."""
-        new = [sample for sample in samples if not _same(sample, self._newest.get(sample.signal))]
+        """Those of the samples just read that neither a report nor a read has brought yet, or that were doubted."""
+        new = [sample for sample in samples if sample.signal in self._doubted or not self._was_brought(sample)]
         self._polled.update((sample.signal, sample) for sample in samples)
-        return new
+        return list(self.revived(new))
 
     def without_polled(self, samples: Sequence[Sample]) -> Sequence[Sample]:
         """The reported samples less those that a direct read brought already."""
@@ -51,13 +51,18 @@ class Seen:
 
     def doubt(self, signals: Iterable[str]) -> None:
         """These were declared BAD: their next value counts from when it is seen, even if it is as old as before."""
-        self._doubted = set(signals)
+        for signal in signals:
+            self._doubted.add(signal)
+            self._polled.pop(signal, None)
 
     def revived(self, samples: Sequence[Sample]) -> Sequence[Sample]:
         """The samples; one that only repeats what was known before the doubt is stamped with its receive time."""
         if not self._doubted:
             return samples
         return [self._revive(sample) for sample in samples]
+
+    def _was_brought(self, sample: Sample) -> bool:
+        return any(_same(sample, brought.get(sample.signal)) for brought in (self._newest, self._polled))
 
     def _revive(self, sample: Sample) -> Sample:
         if sample.signal not in self._doubted:

@@ -564,6 +564,60 @@ async def test_what_poll_brought_is_not_published_again_by_a_report(plant: Plant
     assert len(plant.road.of(B)) == 1
 
 
+class Polled(FakeConnector):
+    """Its direct reads show what a test says, as often as they are asked."""
+
+    def __init__(self, plant: Plant, shown: Sequence[Sample]) -> None:
+        super().__init__(plant.setup, plant.device)
+        self._shown = shown
+
+    async def poll(self, signals: Sequence[str]) -> Reading:
+        return Reading(self._shown)
+
+
+async def test_what_poll_brought_is_not_published_again_by_the_next_poll(plant: Plant) -> None:
+    """A write is read back more than once before a report of it comes."""
+    written = sample(A, 2.0, plant.clock.now())
+    plant.make = lambda: Polled(plant, [written])
+    async with plant.running():
+        for _ in range(3):
+            assert await plant.runner.poll([A]) == [written]
+        plant.device.send(Reading((written,)))
+        await plant.clock.advance(0)
+    assert plant.road.of(A) == [written]
+
+
+async def test_what_was_polled_turns_good_again_after_a_loss_although_it_never_changed(plant: Plant) -> None:
+    unchanged = sample(A, 1.0, plant.clock.now())
+    plant.make = lambda: Polled(plant, [unchanged])
+    async with plant.running():
+        plant.device.send(Reading((unchanged,)))
+        await plant.clock.advance(1.0)
+        await plant.runner.poll([A])
+        plant.device.break_off()
+        await plant.clock.advance(2.0)
+        assert plant.road.of(A)[-1].reason == "source_offline"
+        await plant.runner.poll([A])
+        plant.device.send(Reading((unchanged,)))
+        await plant.clock.advance(0)
+    assert [(one.value, one.reason) for one in plant.road.of(A)][2:] == [(1.0, "unchanged")]
+
+
+async def test_what_could_not_be_polled_turns_good_again_although_it_never_changed(plant: Plant) -> None:
+    unchanged = sample(A, 1.0, plant.clock.now())
+    shown = [unchanged]
+    plant.make = lambda: Polled(plant, shown)
+    async with plant.running():
+        plant.device.send(Reading((unchanged,)))
+        await plant.clock.advance(1.0)
+        shown.clear()
+        assert [one.reason for one in await plant.runner.poll([A])] == ["not_read"]
+        shown.append(unchanged)
+        for _ in range(2):
+            assert await plant.runner.poll([A]) == [unchanged]
+    assert [(one.value, one.reason) for one in plant.road.of(A)][1:] == [(None, "not_read"), (1.0, "unchanged")]
+
+
 async def test_poll_answers_bad_for_what_cannot_be_read(plant: Plant) -> None:
     async with plant.running():
         plant.device.change(A, 1.0)
