@@ -19,6 +19,7 @@ from edged_control.files import LOCAL, Files
 from edged_control.flight.boundary import NEVER, Always, Deed, Flight
 from edged_control.gate import Gate, Mode, credit_cap
 from edged_control.ladder.controllers import Party, SolverFactory, ladder_of, party_of
+from edged_control.ladder.round_table import RoundTable
 from edged_control.lease import Lease
 from edged_control.limits.envelope import EffectiveLimits, effective_limits
 from edged_control.limits.file import LimitsFile
@@ -129,16 +130,19 @@ class ControlExecutor:
         paths = {loop.name: f"{line}/{loop.output}" for loop in settings.loops}
         own = {name: self._limits.effective.get(path) or configured[path] for name, path in paths.items()}
         self._solvers: list[tuple[str, Solver]] = []
+        tables: list[RoundTable] = []
         parties: dict[str, list[Party]] = {loop.name: [] for loop in settings.loops}
         for group in groups_of(settings.loops):
             party = party_of(group, own, models or {}, recorded_solver, self._meters)
             self._solvers.append((group.owner.name, party.solver))
+            tables.append(party.table)
             for loop in group.loops:
                 parties[loop.name].append(party)
         self._loops = {
             loop.name: Loop(loop, own[loop.name], ladder_of(loop, own[loop.name], parties[loop.name]), around)
             for loop in settings.loops
         }
+        self._tables = tables
         self._limits.serve(around.gate.adopt, self._loops.values())
         self._audit = Audit(road, clock)
         rollback = settings.rollback
@@ -246,6 +250,11 @@ class ControlExecutor:
     def limits(self) -> tuple[LimitsStatus, ...]:
         """The limits in force, and whose they are."""
         return self._limits.status()
+
+    def limit_solvers(self) -> None:
+        """Tells every solver the limits in force, after a state was taken up that was not built here."""
+        for table in self._tables:
+            table.limit_solver()
 
     def request_mode(self, loop: str, target: Mode, identity: str) -> Refused | None:
         """A person asks for AUTO, MAN or out of service; None when it was done."""

@@ -96,16 +96,21 @@ class FlightReader:
         Key-frames in between are passed on as well. Raises DamagedFlight, NoFlight where there is no start.
         """
         expected = None
-        needed = self._needed(session, since, until)
+        _, needed = self._parts(session, since, until)
         if needed and needed[0].since > since and needed[0].serial:
             yield Missing(needed[0].since)
         for part in needed:
-            body = expanded(part.body, session.dictionary, part.checksum, f"{self._path}, {stamp(part.since)}")
-            for item in self._decoded(part, body):
+            for item in self._decoded(session, part):
                 if expected is not None and item.serial != expected:
                     yield Missing(part.since)
                 expected = item.serial + 1
                 yield item
+
+    def lead_in(self, session: Session, since: int, until: int) -> Iterator[Record]:
+        """What came before the start from which `items` begins, as far as it was kept. Raises DamagedFlight."""
+        before, _ = self._parts(session, since, until)
+        for part in before:
+            yield from (item for item in self._decoded(session, part) if isinstance(item, Record))
 
     def export(self, path: Path, since: int, until: int) -> None:
         """Writes a file of its own with all that is needed to replay the range. Raises EdgedError."""
@@ -116,7 +121,7 @@ class FlightReader:
                 for session in self.overlapping(since, until):
                     row = self._connection.execute("SELECT * FROM session WHERE id = ?", (session.number,)).fetchone()
                     copy.execute("INSERT INTO session VALUES (?,?,?,?,?)", row)
-                    for part in self._needed(session, since, until):
+                    for part in self._parts(session, since, until)[1]:
                         copy.execute(INSERT_PART, (session.number, *part[1:]))
                 copy.execute("INSERT INTO incident VALUES (?,?)", (since, until))
         except (sqlite3.Error, OSError) as fault:
@@ -132,7 +137,8 @@ class FlightReader:
             raise NoFlight(f"nothing was recorded in {stamp(since)}..{stamp(until)}; the newest recordings: {known}")
         return found
 
-    def _needed(self, session: Session, since: int, until: int) -> list[_Part]:
+    def _parts(self, session: Session, since: int, until: int) -> tuple[list[_Part], list[_Part]]:
+        """Those before the last start before the range, and those from there to its end."""
         try:
             parts = [_Part(*row) for row in self._connection.execute(_PARTS, (session.number,))]
         except sqlite3.Error as fault:
@@ -144,9 +150,10 @@ class FlightReader:
         if not wanted:
             raise NoFlight(f"nothing was recorded in {stamp(since)}..{stamp(until)}")
         first = max((at for at in starts if at <= wanted[0]), default=starts[0])
-        return parts[first : wanted[-1] + 1]
+        return parts[:first], parts[first : wanted[-1] + 1]
 
-    def _decoded(self, part: _Part, body: bytes) -> list[KeyFrame] | list[Record]:
+    def _decoded(self, session: Session, part: _Part) -> list[KeyFrame] | list[Record]:
+        body = expanded(part.body, session.dictionary, part.checksum, f"{self._path}, {stamp(part.since)}")
         try:
             return [unpacked_state(body)] if part.key_frame else unpacked(body)
         except (ValueError, TypeError, LookupError) as fault:

@@ -157,6 +157,19 @@ def question_row(question: Question) -> tuple[Any, ...]:
     return (question.number, question.set_points, question.outputs, question.applied, question.seconds, question.fresh)
 
 
+def question_of(row: Sequence[Any]) -> Question:
+    """The question in control's words, as if all inputs were free and all outputs counted."""
+    number, set_points, outputs, applied, seconds, fresh = row
+    return Question.model_construct(
+        number=number,
+        set_points=tuple(set_points),
+        outputs=tuple(outputs),
+        applied=tuple(applied),
+        seconds=seconds,
+        fresh=fresh,
+    )
+
+
 def answer_row(answer: Answer) -> tuple[Any, ...]:
     """What it says."""
     return (answer.number, answer.inputs, answer.errors, answer.solve_seconds, answer.began, answer.fault)

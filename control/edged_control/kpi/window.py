@@ -17,8 +17,8 @@ Flags = NDArray[np.bool_]
 class Cycle(NamedTuple):
     """One cycle with a good process value and readback; time in monotonic seconds.
 
-    `low` and `high` are the limits of the output that were in force. `clipped`: the gate did not let the wish through as
-    it was. `fell_back`: another controller than the configured one.
+    `low` and `high` are the limits of the output in force. `clipped`: the gate did not let the wish through as it was.
+    `fell_back`: another controller than the configured one.
     """
 
     time: float

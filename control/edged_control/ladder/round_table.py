@@ -118,6 +118,10 @@ class RoundTable:
     def adopt(self, name: str, limits: EffectiveLimits) -> None:
         """Other limits of one input: the solver is set up anew, and answers by the old limits are judged by these."""
         self.places = {**self.places, name: self.places[name]._replace(limits=limits)}
+        self.limit_solver()
+
+    def limit_solver(self) -> None:
+        """Sets the solver up anew with the limits of the places."""
         self._solver.limit(input_ranges(self.places))
 
     def _meet(self, name: str, now: float) -> Round:

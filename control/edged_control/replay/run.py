@@ -15,15 +15,17 @@ from edged.supervise import start_task
 from edged.types import Priority, Seal
 from edged_control.blueprint import Blueprint, blueprint_of, differences, read_blueprint
 from edged_control.executor import ControlExecutor
-from edged_control.flight.boundary import Deed
+from edged_control.flight.boundary import Crossing, Deed
 from edged_control.flight.reader import FlightReader, Item, Missing, Session, stamp
 from edged_control.flight.records import Record, unpacked
 from edged_control.flight.schema import DamagedFlight
 from edged_control.flight.state import KeyFrame, take_up
 from edged_control.ladder.controllers import SolverFactory
+from edged_control.mpc.group import groups_of
 from edged_control.replay.inline_solver import InlineSolver
 from edged_control.replay.report import Report, changes_of, judge
 from edged_control.replay.tape import Play, Tape
+from edged_control.replay.tape_ports import TapedSolver
 from edged_control.replay.what_if import WhatIf
 from edged_control.solver.messages import Setup
 
@@ -56,7 +58,21 @@ class _Run:
         self.tape = Tape(built, WhatIf(readbacks), solve=solve)
         self._loops = {one.name for one in loops}
         self._control = _built(blueprint, self.tape, build_solver)
-        self.left_out = take_up(self._control, start.state) if isinstance(start, KeyFrame) else []
+        self._solvers: dict[str, list[TapedSolver]] = {name: [] for name in self._loops}
+        for group, solver in zip(groups_of(loops), self.tape.solvers, strict=True):
+            for one in group.loops:
+                self._solvers[one.name].append(solver)
+        self.left_out: list[str] = []
+        if isinstance(start, KeyFrame):
+            self.left_out = take_up(self._control, start.state)
+            self._control.limit_solvers()
+
+    async def lead_in(self, records: Iterable[Record]) -> None:
+        """Has the solvers follow the plant through what came before a key-frame, which does not tell what they know."""
+        for record in records:
+            asked = (step for step in record.steps if step.crossing == Crossing.SOLVE)
+            for solver, step in zip(self._solvers.get(record.target, []), asked, strict=False):
+                await solver.follow(step)
 
     async def play(self, records: Iterable[Record]) -> AsyncIterator[Play]:
         """Replays deeds, each answer in its place; gives each when its record has been told to the end."""
@@ -117,10 +133,17 @@ async def replayed(
     *,
     solve: bool,
     report: Report,
+    lead_in: Iterable[Record] = (),
 ) -> None:
-    """Replays one session's items and adds what it finds in `since..until` (ns UTC) to the report."""
+    """Replays one session's items and adds what it finds in `since..until` (ns UTC) to the report.
+
+    `lead_in` is what came before the first of them; solvers that are asked follow the plant through it.
+    """
+    before = iter(lead_in)
     for start, records in _runs(items, report):
         run = _Run(blueprint, start, build_solver, solve=solve)
+        if solve:
+            await run.lead_in(before)
         if run.left_out:
             report.notes.append(
                 f"of the key-frame {', '.join(run.left_out)} have no place in this version and settings"
@@ -209,8 +232,9 @@ def replay_file(reader: FlightReader, since: int, until: int, config: LineConfig
         apart = [] if now is None else differences(session.blueprint, now.plain())
         changed |= dict.fromkeys(apart)
         blueprint = now if now is not None and apart else _read(session)
-        items = reader.items(session, since, until)
-        asyncio.run(replayed(blueprint, items, _inline, since, until, solve=solve or bool(apart), report=report))
+        items, lead_in = reader.items(session, since, until), reader.lead_in(session, since, until)
+        solves = solve or bool(apart)
+        asyncio.run(replayed(blueprint, items, _inline, since, until, solve=solves, report=report, lead_in=lead_in))
     if report.before:
         report.notes.append(f"{report.before} differences before {stamp(since)}, since the start of the replay")
     versions = frozenset(session.version for session in sessions)

@@ -72,6 +72,8 @@ class Tape(Flight):
         self.apart = False
         """Whether anything has come out differently so far."""
         self.next: Play | None = None
+        self.solvers: list[TapedSolver] = []
+        """In the order in which control was built with them."""
         self._last: dict[str, Any] = {MONOTONIC: 0.0, WALL: built.wall}
         self._files: dict[Path, bytes] = {}
         self._current: ContextVar[Play | None] = ContextVar("play", default=None)
@@ -87,7 +89,8 @@ class Tape(Flight):
         return cast(Road, TapedRoad(self))
 
     def solver(self, inner: Solver) -> Solver:
-        return TapedSolver(self, inner)
+        self.solvers.append(TapedSolver(self, inner))
+        return self.solvers[-1]
 
     def turns(self, inner: Turns) -> Turns:
         return TapedTurns(self, inner)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from edged.types import Command, Event, Sample
 from edged_control.flight.boundary import MONOTONIC, WALL, Boundary, Crossing, Turns
-from edged_control.flight.records import Step, decision_rows, question_row
+from edged_control.flight.records import Step, answer_of, decision_rows, question_of, question_row
 from edged_control.replay.inline_solver import InlineSolver
 from edged_control.solver.messages import Answer, InputRange, Question
-from edged_control.solver.process import Solver
+from edged_control.solver.process import TOO_LATE, Solver
 
 if TYPE_CHECKING:
     from edged_control.replay.tape import Tape
@@ -91,7 +91,10 @@ class TapedTurns(Boundary):
 
 
 class TapedSolver(Boundary):
-    """The recorded answer to the same question; a real solver is asked where question or tuning is another."""
+    """The recorded answer to the same question; a real solver is asked where question or tuning is another.
+
+    One that knows nothing of the plant yet, where the recorded one did, is not believed in that cycle.
+    """
 
     def __init__(self, tape: Tape, inner: Solver) -> None:
         self._tape = tape
@@ -108,16 +111,31 @@ class TapedSolver(Boundary):
         step = play.expected() if play is not None else None
         is_same = step is not None and step.crossing == Crossing.SOLVE and _equal(step.told, told)
         recorded: Answer | None = await self._tape.cross(Crossing.SOLVE, lambda _: True, lambda: None)
-        if (
-            recorded is not None
-            and step is not None
-            and (_had_no_process(recorded) or (is_same and not self._tape.solve))
-        ):
-            is_fitting = recorded.number == step.told[0]
-            return recorded.model_copy(update={"number": question.number}) if is_fitting else recorded
+        if recorded is None or step is None:
+            return await self._inner.ask(question)
+        asks = _came_to_a_process(recorded) and (self._tape.solve or not is_same)
+        answer = await self._asked(question, recorded) if asks else None
+        begins_here = answer is not None and answer.began and not recorded.began and is_same
+        if answer is not None and not begins_here and not _had_no_process(recorded):
+            return answer
+        is_fitting = recorded.number == step.told[0]
+        return recorded.model_copy(update={"number": question.number}) if is_fitting else recorded
+
+    async def follow(self, step: Step) -> None:
+        """Asks again what was asked of a process, so that the solver knows the plant as that one did."""
+        recorded = answer_of(step.crossing, step.answer)
+        if isinstance(recorded, Answer) and _came_to_a_process(recorded):
+            await self._asked(question_of(step.told), recorded)
+
+    async def _asked(self, question: Question, recorded: Answer | None) -> Answer:
         if recorded is not None and recorded.began and isinstance(self._inner, InlineSolver):
             self._inner.forget()
         return await self._inner.ask(question)
+
+
+def _came_to_a_process(answer: Answer) -> bool:
+    """Also where what it said came too late."""
+    return not _had_no_process(answer) or answer.fault.startswith(TOO_LATE)
 
 
 def _had_no_process(answer: Answer) -> bool:

@@ -33,6 +33,7 @@ KILLED_AFTER_QUESTIONS = 3
 """One that owes an answer for so many periods is taken for stuck."""
 FIRST_DELAY_SECONDS, DELAY_CAP_SECONDS = 0.5, 30.0
 ENDED = "the solver ended"
+TOO_LATE = "no answer within"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 log = get_logger("control")
@@ -104,7 +105,7 @@ class SolverProcess:
                 return await future
         except TimeoutError:
             self._unanswered += 1
-            return Answer(number=question.number, fault=f"no answer within {self.deadline_seconds:g} s")
+            return Answer(number=question.number, fault=f"{TOO_LATE} {self.deadline_seconds:g} s")
 
     def limit(self, limits: Sequence[InputRange]) -> None:
         """The process is replaced by one that was set up with these limits."""
