@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +25,7 @@ from tests.acceptance.bad_input_rig import (
     start_line,
     until,
 )
+from tests.acceptance.small_disk import fill, small_disk
 
 DISK = "6m"
 RING_SAMPLES = 2000
@@ -56,22 +54,11 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[LineStack]:
     """The whole line; the data directory is a disk of its own, the broker tells every acknowledgement."""
-    with LineStack(tmp_path_factory.mktemp("disk") / "line") as stack, small_disk(stack.edge_data):
+    with LineStack(tmp_path_factory.mktemp("disk") / "line") as stack, small_disk(stack.edge_data, f"size={DISK}"):
         start_talking_broker(stack)
         start_line(stack, config, parts=("hub",))
         yield stack
         stack.stop()
-
-
-@contextlib.contextmanager
-def small_disk(place: Path) -> Iterator[None]:
-    """A file system of a few MB while the block runs."""
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "edged-test", str(place)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def start_talking_broker(line: LineStack) -> None:
@@ -81,16 +68,6 @@ def start_talking_broker(line: LineStack) -> None:
         file.write("log_type all\n")
     broker = line.start("broker", [str(mosquitto()), "-c", str(path)])
     wait_until("the MQTT broker", lambda: listens(line.mqtt_port), broker)
-
-
-def fill(line: LineStack) -> Path:
-    """Not a byte is left."""
-    filler = line.edge_data / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    assert shutil.disk_usage(line.edge_data).free == 0
-    return filler
 
 
 def acknowledged(line: LineStack) -> int:
@@ -109,7 +86,7 @@ def healed(status: Json) -> bool:
 
 
 def test_a_full_disk_heals_and_tells_a_counted_gap(line: LineStack) -> None:
-    filler = fill(line)
+    filler = fill(line.edge_data)
     status = until(line, "the full disk to be noticed", degraded)
     assert "disk" in status["outbox"]["degraded"]
     assert metric(line, "edged_outbox_degraded") == 1.0
@@ -144,7 +121,7 @@ def test_nothing_else_was_lost(line: LineStack) -> None:
 
 def test_a_start_on_a_full_disk(line: LineStack, config: Path) -> None:
     """There is no room to open the outbox: the daemon reads all the same, and opens it later."""
-    filler = fill(line)
+    filler = fill(line.edge_data)
     line.start_edge(config)
     status = until(line, "a daemon that says so", degraded)
     assert status["outbox"]["commits"] == 0

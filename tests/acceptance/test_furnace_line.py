@@ -42,7 +42,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 def furnace_loop(model: Path) -> str:
-    """A loop for the example line: the physics, below it a linear MPC of such a model as a step test finds, then a PID."""
+    """A loop for the example line: physics, below it a linear MPC of such a model as a step test finds, then a PID."""
     model.write_text(encoded(Artefact(MODEL, PERIOD_SECONDS, (95.0,), (93.0,), (0.3,), "step test", "0" * 64)))
     linear = proposed(MODEL, model, [5.0], PERIOD_SECONDS).model_copy(update={"fallback": SETTINGS.fallback})
     fields = {
