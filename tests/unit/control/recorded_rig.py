@@ -13,7 +13,7 @@ from edged_control.blueprint import Blueprint
 from edged_control.flight.boundary import Flight
 from edged_control.flight.reader import Item
 from edged_control.flight.recorder import FlightRecorder, Parcel
-from edged_control.flight.records import unpacked
+from edged_control.flight.records import Record, unpacked
 from edged_control.flight.state import KeyFrame, unpacked_state
 from edged_control.ladder.controllers import SolverFactory
 from edged_control.replay.report import Difference, Report
@@ -73,15 +73,21 @@ def blueprint(rig: Rig, *, limits: Sequence[Limits] | None = None, **loop: Any) 
 
 
 def replay(
-    items: Iterator[Item], plan: Blueprint, build_solver: SolverFactory | None = None, *, solve: bool = False
+    items: Iterator[Item],
+    plan: Blueprint,
+    build_solver: SolverFactory | None = None,
+    *,
+    solve: bool = False,
+    lead_in: Sequence[Record] = (),
 ) -> Report:
-    """What a replay finds."""
+    """What a replay finds; `lead_in` is what came before the items."""
     report = Report()
 
     def none(*_: Any) -> Any:
         raise AssertionError("no solver is needed")
 
-    asyncio.run(replayed(plan, items, build_solver or none, 0, FAR, solve=solve, report=report))
+    asked = build_solver or none
+    asyncio.run(replayed(plan, items, asked, 0, FAR, solve=solve, report=report, lead_in=lead_in))
     return report
 
 

@@ -16,6 +16,9 @@ from edged.config import load
 from edged.controller_settings import MpcSettings, NonlinearMpcSettings
 from edged.errors import ConfigError
 from edged.types import DecisionPhase
+from edged_control.flight.recorder import KEY_FRAME_SECONDS
+from edged_control.flight.records import Record
+from edged_control.flight.state import KeyFrame
 from edged_control.ladder.controllers import load_models
 from edged_control.mpc.furnace_loop import library_faults
 from edged_control.mpc.furnace_model import furnace_hash
@@ -24,7 +27,7 @@ from edged_control.process_model.watch import furnace_watch
 from edged_control.solver.messages import Answer, Question, Setup
 from tests.unit.control.furnace import SETTINGS
 from tests.unit.control.inline_solver import InlineSolver, answered, artefact, mpc_loop, mpc_rig
-from tests.unit.control.recorded_rig import recorded_rig, replay_all
+from tests.unit.control.recorded_rig import blueprint, recorded_rig, replay, replay_all
 from tests.unit.control.rig import LOOP, MakeRig, Rig, narrower
 
 STEP_UP = 1.1
@@ -139,6 +142,23 @@ def test_what_both_solvers_said_replays(make_rig: MakeRig) -> None:
     report = replay_all(rig, sessions)
     assert report.differences == []
     assert report.cycles == 36
+
+
+def test_behind_a_key_frame_each_solver_that_is_asked_again_knows_what_it_was_asked(make_rig: MakeRig) -> None:
+    parts = two_rungs()
+    rig, sessions = recorded_rig(make_rig, **parts)
+    rig.step(round(KEY_FRAME_SECONDS) - 8)
+    rig.plc.product *= STEP_UP
+    rig.step(20)
+    parts["solvers"][0].spoil = answered(fault="the solver ended", solve_seconds=0.0)
+    rig.step(10)
+    items = list(sessions.shelves[0].items())
+    (start,) = (at for at, item in enumerate(items) if isinstance(item, KeyFrame))
+    before = [item for item in items[:start] if isinstance(item, Record)]
+    assert {decision.controller for decision in rig.road.decisions()} == {"nonlinear_mpc", "mpc"}
+    report = replay(iter(items[start:]), blueprint(rig), rig.build_solver, solve=True, lead_in=before)
+    assert report.differences == []
+    assert replay(iter(items[start:]), blueprint(rig), rig.build_solver, solve=True).differences
 
 
 def test_the_watch_waits_for_two_horizons() -> None:
