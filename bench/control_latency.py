@@ -159,12 +159,7 @@ async def measure(folder: Path, seconds: float, *, under_mpc: bool) -> tuple[Mea
     blueprint = Blueprint(LINE, "", settings, SIGNALS, limits, limits, {LOOP: artefact})
     flight = FlightFile(folder / "flight.db", settings.flight, blueprint, clock)
     executor = ControlExecutor(
-        settings,
-        line=LINE,
-        config_hash="",
-        signals=SIGNALS,
-        ceiling=limits,
-        limits=limits,
+        blueprint,
         plant=Ribbon(measured),
         road=Bus(outbox, clock, metrics),
         recorder_writable=lambda: outbox.writable,
@@ -174,7 +169,6 @@ async def measure(folder: Path, seconds: float, *, under_mpc: bool) -> tuple[Mea
         state_directory=folder,
         runtime_directory=folder,
         alarms=NoAlarms(),
-        models={LOOP: artefact},
         build_solver=lambda name, setup, model: TimedSolver(_process(name, setup, model), measured),
         flight=FlightRecorder(flight, clock),
     )

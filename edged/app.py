@@ -17,18 +17,16 @@ from aiohttp import web
 
 from edged import __version__, garbage, systemd
 from edged.alarms import Alarms
+from edged.app_control import Around, LineControl, build_control, control_pages
 from edged.bus import Bus
-from edged.ceiling import trust
 from edged.clock import Clock, SystemClock
 from edged.config import LineConfig, SourceConfig
-from edged.control_pages import ControlPages
 from edged.errors import EdgedError
-from edged.faults import Faults
 from edged.http import StatusServer
 from edged.log import get_logger
 from edged.metrics import Metrics
-from edged.operators import Operators
 from edged.outbox import Outbox, OutboxStatus
+from edged.ports import ProposalDesk
 from edged.registry import SourceSetup
 from edged.supervise import ServiceStatus, Supervisor
 from edged.tags import Tags
@@ -37,17 +35,11 @@ from edged_cloud_sync.commands import HubCommands
 from edged_cloud_sync.uplink import Uplink, UplinkStatus
 from edged_connectors.north.host import hold_seconds
 from edged_connectors.north.node import NodeStatus, SparkplugNode
-from edged_connectors.south.plant import PlantRouter
 from edged_connectors.south.runner import SourceRunner
 from edged_connectors.south.status import SourceStatus
-from edged_control.blueprint import Blueprint, blueprint_of
-from edged_control.executor import ControlExecutor, LoopStatus
-from edged_control.flight.boundary import Flight
-from edged_control.flight.file import FlightFile, flight_path
-from edged_control.flight.recorder import FlightRecorder
-from edged_control.kpi.service import LoopKpis, LoopKpiStatus
+from edged_control.executor import LoopStatus
+from edged_control.kpi.service import LoopKpiStatus
 from edged_control.limits.live import LimitsStatus
-from edged_control.solver.process import SolverProcess
 from edged_inference.slot import ModelSlot, SlotStatus
 
 STOP_GRACE_SECONDS = 5.0
@@ -55,8 +47,6 @@ FLUSH_SECONDS = 3.0
 WATCH_SECONDS = 1.0
 SINK_PATIENCE_SECONDS = 10.0
 LOCK_FILE = "lock"
-OPERATORS_FILE = "operators.json"
-"""In the data directory, where the configuration names no other place."""
 HUB_SINK = "hub"
 SPARKPLUG_SINK = "sparkplug"
 
@@ -119,9 +109,7 @@ class Daemon:
         self._supervisor = Supervisor(clock)
         self._runners = {source.name: self._build_runner(source) for source in config.sources}
         self._models = self._build_models()
-        self._flight: FlightFile | None = None
         self._control = self._build_control()
-        self._loop_kpis = self._build_loop_kpis()
         self._uplink = self._build_uplink()
         self._node = self._build_node()
         self._pages = StatusServer(
@@ -145,13 +133,14 @@ class Daemon:
                 log.info("stopping")
                 await self._wind_down(services)
         finally:
-            if self._flight:
-                await self._flight.close()
+            if self._control:
+                await self._control.close()
             await self._outbox.close()
             log.info("stopped")
 
     def status(self) -> DaemonStatus:
         """A snapshot for /status."""
+        control = self._control
         return DaemonStatus(
             version=__version__,
             site=self._settings.site,
@@ -166,9 +155,9 @@ class Daemon:
             hub=self._uplink.status() if self._uplink else None,
             sparkplug=self._node.status() if self._node else None,
             models=tuple(slot.status() for slot in self._models),
-            loops=self._control.status() if self._control else (),
-            limits=self._control.limits() if self._control else (),
-            loop_kpis=self._loop_kpis.status() if self._loop_kpis else (),
+            loops=control.executor.status() if control else (),
+            limits=control.executor.limits() if control else (),
+            loop_kpis=control.kpis.status() if control and control.kpis else (),
             alarms=tuple(self._alarms.active()),
             services=self._supervisor.status(),
             warnings=self._config.warnings,
@@ -189,19 +178,13 @@ class Daemon:
         for slot in self._models:
             services.start(f"model:{slot.name}", slot.run)
         if self._control:
-            services.start("control", self._control.run, essential=True)
-        if self._flight:
-            services.start("flight", self._flight.run)
-        if self._loop_kpis:
-            services.start("loop_kpis", self._loop_kpis.run)
+            self._control.start(services)
 
     async def _wind_down(self, services: Supervisor) -> None:
         if self._uplink:
             await services.stop("hub_commands", STOP_GRACE_SECONDS)
         if self._control:
-            await services.stop("control", STOP_GRACE_SECONDS)
-        if self._loop_kpis:
-            await services.stop("loop_kpis", STOP_GRACE_SECONDS)
+            await self._control.stop(services, STOP_GRACE_SECONDS)
         for slot in self._models:
             await services.stop(f"model:{slot.name}", STOP_GRACE_SECONDS)
         await asyncio.gather(*(services.stop(f"source:{name}", STOP_GRACE_SECONDS) for name in self._runners))
@@ -220,7 +203,7 @@ class Daemon:
             degraded = self._outbox.status().degraded
             self._raise_while(bool(degraded), "outbox_degraded", Priority.CRITICAL, degraded)
             self._raise_while(bool(self._pages.fault), "status_pages_closed", Priority.LOW, self._pages.fault)
-            flight = self._flight.fault if self._flight else ""
+            flight = self._control.flight.fault if self._control and self._control.flight else ""
             self._raise_while(bool(flight), "flight_not_kept", Priority.LOW, flight)
             if self._uplink:
                 hub = self._uplink.status()
@@ -300,86 +283,33 @@ class Daemon:
             for settings in self._settings.models
         )
 
-    def _build_control(self) -> ControlExecutor | None:
-        settings = self._settings.control
-        if settings is None:
-            return None
-        if not settings.advisory:
-            self._require_a_ceiling_of_root(settings.ceiling)
-        routes = {
-            binding.signal.path: self._runners[source.name]
-            for source in self._config.sources
-            for binding in source.bindings
-        }
-        blueprint = blueprint_of(self._config)
-        return ControlExecutor(
-            settings,
-            line=blueprint.line,
-            config_hash=blueprint.config_hash,
-            signals=blueprint.signals,
-            ceiling=blueprint.ceiling,
-            limits=blueprint.limits,
-            plant=PlantRouter(routes),
+    def _build_control(self) -> LineControl | None:
+        around = Around(
+            runners=self._runners,
             road=self._bus,
-            recorder_writable=lambda: self._outbox.writable,
+            alarms=self._alarms,
+            latest=self._tags.get,
+            writable=lambda: self._outbox.writable,
             clock=self._clock,
             metrics=self._metrics,
             seal=self._seal,
-            state_directory=self._settings.data_directory,
             runtime_directory=runtime_directory(),
-            alarms=self._alarms,
-            engineering_keys=settings.engineering_keys,
-            latest=self._tags.get,
-            models=blueprint.models,
-            build_solver=lambda name, setup, model_hash: SolverProcess(name, setup, model_hash, self._clock),
-            flight=self._build_flight(blueprint),
         )
-
-    def _build_flight(self, blueprint: Blueprint) -> Flight | None:
-        """The recorder of everything that comes into control; what there are no loops for needs none."""
-        settings = blueprint.settings
-        if not (settings.flight.enabled and settings.loops):
-            return None
-        path = flight_path(self._settings.data_directory, blueprint.line)
-        self._flight = FlightFile(path, settings.flight, blueprint, self._clock)
-        return FlightRecorder(self._flight, self._clock)
-
-    def _build_loop_kpis(self) -> LoopKpis | None:
-        settings = self._settings.control
-        if settings is None or settings.kpis is None or self._control is None:
-            return None
-        return LoopKpis(
-            settings.kpis,
-            settings.loops,
-            line=self._settings.line,
-            limits=self._control.limits,
-            status=self._control.status,
-            road=self._bus,
-            clock=self._clock,
-        )
-
-    def _require_a_ceiling_of_root(self, ceiling: Path) -> None:
-        """Nothing is written by limits that whoever takes over this process could widen. Raises ConfigError."""
-        fault = trust(ceiling).fault
-        if fault:
-            faults = Faults()
-            faults.add(self._config.control, ("control", "ceiling"), fault)
-            raise faults.error()
+        return build_control(self._config, around)
 
     def _control_routes(self) -> tuple[web.RouteDef, ...]:
-        """What operators can ask of control; without a file of operators every call is answered with 403."""
-        settings = self._settings.control
-        if settings is None or self._control is None:
-            return ()
-        operators = Operators(settings.operators or self._settings.data_directory / OPERATORS_FILE)
-        return ControlPages(operators, self._control.desk, self.status).routes()
+        return control_pages(self._config, self._control, self.status).routes() if self._control else ()
+
+    def _desk(self) -> ProposalDesk | None:
+        """Where wishes from outside go."""
+        return self._control.executor if self._control else None
 
     def _build_uplink(self) -> Uplink | None:
         settings, line = self._settings.hub, self._settings.line
         if settings is None:
             return None
         commands = HubCommands(
-            self._control, self._config.signals, line, self._clock, self._metrics, allowed=settings.commands
+            self._desk(), self._config.signals, line, self._clock, self._metrics, allowed=settings.commands
         )
         return Uplink(settings, line, self._outbox.sink(HUB_SINK), commands, self._clock, self._metrics)
 
@@ -400,7 +330,7 @@ class Daemon:
             signals=list(self._config.signals.values()),
             sink=sink,
             latest=self._tags.get,
-            desk=self._control,
+            desk=self._desk(),
             clock=self._clock,
             metrics=self._metrics,
             state_directory=self._settings.data_directory,

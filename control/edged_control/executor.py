@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edged.clock import Clock
@@ -12,8 +12,9 @@ from edged.log import get_logger
 from edged.metrics import Metrics
 from edged.ports import Plant, Road
 from edged.settings import ControlSettings, LoopSettings
-from edged.types import Limits, Priority, Proposal, Refused, Sample, Seal, Signal, Verdict, Waits
+from edged.types import Priority, Proposal, Refused, Sample, Seal, Signal, Verdict, Waits
 from edged_control.audit import Audit
+from edged_control.blueprint import Blueprint
 from edged_control.desk import Desk
 from edged_control.files import LOCAL, Files
 from edged_control.flight.boundary import NEVER, Always, Deed, Flight
@@ -27,7 +28,6 @@ from edged_control.limits.live import LimitsPush, LimitsStatus, LiveLimits
 from edged_control.loop.loop import Loop
 from edged_control.memory import Memory
 from edged_control.mpc.group import groups_of
-from edged_control.process_model.linear import Artefact
 from edged_control.rollback import RollbackGuard, RollbackMemory
 from edged_control.rollback_watch import RollbackWatch
 from edged_control.solver.process import Solver
@@ -52,13 +52,8 @@ class ControlExecutor:
 
     def __init__(
         self,
-        settings: ControlSettings,
+        plan: Blueprint,
         *,
-        line: str,
-        config_hash: str,
-        signals: Mapping[str, Signal],
-        ceiling: Sequence[Limits],
-        limits: Sequence[Limits],
         plant: Plant,
         road: Road,
         recorder_writable: Callable[[], bool],
@@ -70,10 +65,10 @@ class ControlExecutor:
         alarms: AlarmBoard,
         engineering_keys: Path | None = None,
         latest: Callable[[str], Sample | None] = _nothing,
-        models: Mapping[str, Artefact] | None = None,
         build_solver: SolverFactory | None = None,
         flight: Flight | None = None,
     ) -> None:
+        line, settings, signals = plan.line, plan.settings, plan.signals
         self._flight = flight = flight or Flight()
         clock, plant, road = flight.clock(clock), flight.plant(plant), flight.road(road)
         recorder_writable = flight.asked("recorder_writable", recorder_writable, Always(value=True))
@@ -82,14 +77,14 @@ class ControlExecutor:
             flight.asked("replace", LOCAL.replace, Always(None)),
             flight.asked("overwrite", LOCAL.overwrite, Always(None)),
         )
-        configured = effective_limits(signals, ceiling, limits)
+        configured = effective_limits(signals, plan.ceiling, plan.limits)
         _check(settings, line, signals, configured)
         self._limits = LiveLimits(
             line=line,
-            config_hash=config_hash,
+            config_hash=plan.config_hash,
             signals=signals,
-            ceiling=ceiling,
-            configured=limits,
+            ceiling=plan.ceiling,
+            configured=plan.limits,
             unfit=lambda effective: _unfit(settings, line, signals, effective),
             file=LimitsFile(state_directory / f"control-{line}.limits.json", clock, files),
             clock=clock,
@@ -108,7 +103,7 @@ class ControlExecutor:
         self._gate = Gate(self._limits.effective, seal, heartbeats)
         around = Surroundings(
             line=line,
-            config_hash=config_hash,
+            config_hash=plan.config_hash,
             advisory=settings.advisory,
             signals=signals,
             gate=self._gate,
@@ -133,7 +128,7 @@ class ControlExecutor:
         tables: list[RoundTable] = []
         parties: dict[str, list[Party]] = {loop.name: [] for loop in settings.loops}
         for group in groups_of(settings.loops):
-            party = party_of(group, own, models or {}, recorded_solver, self._meters)
+            party = party_of(group, own, plan.models, recorded_solver, self._meters)
             self._solvers.append((group.owner.name, party.solver))
             tables.append(party.table)
             for loop in group.loops:

@@ -39,6 +39,10 @@ class Owner(Protocol):
         """Somebody else moved the output."""
         ...
 
+    def notice(self, seen: Seen) -> None:
+        """Looks whether somebody else moved the output."""
+        ...
+
 
 class Execution:
     """Carries out what one loop wants. What can't be recorded is not done; what failed sheds the loop."""
@@ -124,6 +128,7 @@ class Execution:
             assert isinstance(verdict, Refused)
             self.tally.verdict, self.tally.reason = word(verdict), verdict.reason
             self._count_refusal(verdict)
+            self._owner.notice(seen)  # in the next cycle the plant may deny us, and it would pass for an entry
             readback = number(seen.readback.value)
             await self._log.complete(decision, WriteOutcome.NONE, verdict.reason, readback, word(verdict))
             return None

@@ -161,6 +161,13 @@ class Loop:
         self._entered = True
         self._modes.give_way(reason)
 
+    def notice(self, seen: Seen) -> None:
+        """Gives way at once where a good readback shows that somebody else moved the output."""
+        present = seen.present()
+        moved = "" if present is None else self._output.observe(present)
+        if moved:
+            self.give_way(moved, seen)
+
     def status(self) -> LoopStatus:
         """A snapshot."""
         seen, tally = self._seen, self._execution.tally
@@ -323,9 +330,7 @@ class Loop:
         if present is None:
             return
         await self._execution.settle(seen)
-        moved = self._output.observe(present)
-        if moved:
-            self.give_way(moved, seen)
+        self.notice(seen)
         self._was_parked = False
         limits, alarms = self._limits, self._around.alarms
         if not limits.low <= present <= limits.high:

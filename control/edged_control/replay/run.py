@@ -185,12 +185,7 @@ async def _end(play: Play) -> None:
 def _built(blueprint: Blueprint, tape: Tape, build_solver: SolverFactory) -> ControlExecutor:
     """The line's control with everything outside cut off: the tape asks nobody."""
     return ControlExecutor(
-        blueprint.settings,
-        line=blueprint.line,
-        config_hash=blueprint.config_hash,
-        signals=blueprint.signals,
-        ceiling=blueprint.ceiling,
-        limits=blueprint.limits,
+        blueprint,
         plant=tape.plant(),
         road=tape.road(),
         recorder_writable=lambda: True,
@@ -200,7 +195,6 @@ def _built(blueprint: Blueprint, tape: Tape, build_solver: SolverFactory) -> Con
         state_directory=NOWHERE,
         runtime_directory=NOWHERE,
         alarms=_NoAlarms(),
-        models=blueprint.models,
         build_solver=build_solver,
         flight=tape,
     )

@@ -166,14 +166,8 @@ class PairRig:
         self._born += 1
         name = f"daemon {self._born}"
         self.client = PairClient(*(PlcClient(plc, name, self.interruption) for plc in (self.first, self.second)))
-        plan = self.blueprint()
         return ControlExecutor(
-            plan.settings,
-            line=plan.line,
-            config_hash=plan.config_hash,
-            signals=plan.signals,
-            ceiling=plan.ceiling,
-            limits=plan.limits,
+            self.blueprint(),
             plant=self.client,
             road=self.road,
             recorder_writable=lambda: not self.road.full,
@@ -183,7 +177,6 @@ class PairRig:
             state_directory=self._folder,
             runtime_directory=self._folder / "runtime",
             alarms=self.alarms,
-            models=plan.models,
             build_solver=solver_factory(self.solvers),
             flight=self._flight(self.clock) if self._flight else None,
         )

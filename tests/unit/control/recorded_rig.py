@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edged.clock import VirtualClock
@@ -18,8 +18,7 @@ from edged_control.flight.state import KeyFrame, unpacked_state
 from edged_control.ladder.controllers import SolverFactory
 from edged_control.replay.report import Difference, Report
 from edged_control.replay.run import replayed
-from tests.unit.control.rig import SIGNALS, MakeRig, Rig
-from tests.unit.control.simulated_plc import LINE
+from tests.unit.control.rig import MakeRig, Rig
 
 FAR = 1 << 62
 
@@ -64,12 +63,10 @@ def recorded_rig(make_rig: MakeRig, **changes: Any) -> tuple[Rig, Sessions]:
 
 def blueprint(rig: Rig, *, limits: Sequence[Limits] | None = None, **loop: Any) -> Blueprint:
     """What the rig's control is built from, or would be with another loop and limits."""
-    settings = rig.settings()
-    if loop:
-        settings = settings.model_copy(update={"loops": (rig.loop.model_copy(update=loop),)})
+    plan = rig.blueprint()
+    settings = plan.settings.model_copy(update={"loops": (rig.loop.model_copy(update=loop),)})
     chosen = limits or rig.limits
-    models = {} if rig.artefact is None else {rig.loop.name: rig.artefact}
-    return Blueprint(LINE, "0123456789abcdef", settings, SIGNALS, chosen, chosen, models)
+    return replace(plan, settings=settings, ceiling=chosen, limits=chosen)
 
 
 def replay(

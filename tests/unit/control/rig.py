@@ -42,6 +42,7 @@ from edged.types import (
     WriteOutcome,
 )
 from edged_control.approval import Approval, signed
+from edged_control.blueprint import Blueprint
 from edged_control.executor import ControlExecutor, LoopStatus
 from edged_control.flight.boundary import Flight
 from edged_control.gate import Mode
@@ -213,12 +214,7 @@ class Rig:
         """A new daemon's control, under a name of its own in the PLC's journal."""
         self._born += 1
         return ControlExecutor(
-            self.settings(),
-            line=LINE,
-            config_hash=self.config_hash,
-            signals=SIGNALS,
-            ceiling=self.limits if self.ceiling is None else self.ceiling,
-            limits=self.limits,
+            self.blueprint(),
             plant=self.plant or PlcClient(self.plc, f"daemon {self._born}", self.interruption),
             road=self.road,
             recorder_writable=lambda: not self.road.full,
@@ -230,10 +226,15 @@ class Rig:
             alarms=self.alarms,
             engineering_keys=self.state_directory / "engineers.pub",
             latest=lambda path: self.latest(path),
-            models={} if self.artefact is None else {self.loop.name: self.artefact},
             build_solver=self.build_solver,
             flight=self.flight(self.clock) if self.flight else None,
         )
+
+    def blueprint(self) -> Blueprint:
+        """What control is built from."""
+        ceiling = self.limits if self.ceiling is None else self.ceiling
+        models = {} if self.artefact is None else {self.loop.name: self.artefact}
+        return Blueprint(LINE, self.config_hash, self.settings(), SIGNALS, ceiling, self.limits, models)
 
     def settings(self) -> ControlSettings:
         """What the configuration says of control."""

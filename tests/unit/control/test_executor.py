@@ -17,6 +17,7 @@ from edged.metrics import Metrics
 from edged.settings import ControlSettings, LoopSettings
 from edged.supervise import start_task
 from edged.types import Limits, Refused, Sample, Seal, Signal
+from edged_control.blueprint import Blueprint
 from edged_control.executor import ControlExecutor
 from edged_control.gate import Mode
 from edged_control.lease import Lease
@@ -42,13 +43,9 @@ def build(
     advisory: bool = False,
 ) -> ControlExecutor:
     clock, interruption = VirtualClock(), Interruption()
+    settings = ControlSettings(advisory=advisory, ceiling=Path("ceiling.yaml"), loops=tuple(loops))
     return ControlExecutor(
-        ControlSettings(advisory=advisory, ceiling=Path("ceiling.yaml"), loops=tuple(loops)),
-        line=LINE,
-        config_hash="",
-        signals=SIGNALS if signals is None else signals,
-        ceiling=ceiling,
-        limits=limits,
+        Blueprint(LINE, "", settings, SIGNALS if signals is None else signals, ceiling, limits, {}),
         plant=PlcClient(Rig(folder).plc, "daemon", interruption),
         road=FakeRoad(clock, interruption),
         recorder_writable=lambda: True,

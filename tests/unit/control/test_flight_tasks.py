@@ -133,13 +133,9 @@ async def test_tasks_in_each_others_way_replay(tmp_path: Path, seed: int) -> Non
     random, shelf, clock = Random(seed), MemoryShelf(), SystemClock()
     settings = ControlSettings(advisory=False, ceiling=Path("ceiling.yaml"), loops=tuple(map(loop, NAMES)))
     plant = SlowPlant(random)
+    plan = Blueprint(LINE, "", settings, SIGNALS, LIMITS, LIMITS, {})
     control = ControlExecutor(
-        settings,
-        line=LINE,
-        config_hash="",
-        signals=SIGNALS,
-        ceiling=LIMITS,
-        limits=LIMITS,
+        plan,
         plant=plant,
         road=SlowRoad(random),
         recorder_writable=lambda: True,
@@ -159,7 +155,6 @@ async def test_tasks_in_each_others_way_replay(tmp_path: Path, seed: int) -> Non
         with suppress(asyncio.CancelledError):
             await task
     report = Report()
-    plan = Blueprint(LINE, "", settings, SIGNALS, LIMITS, LIMITS, {})
     await replayed(plan, shelf.items(), _no_solver, 0, FAR, solve=False, report=report)
     assert report.differences == []
     assert report.cycles > 0

@@ -72,8 +72,21 @@ def test_an_operators_write_between_read_and_write_is_seen_before_the_write(runn
     assert len(running.own_writes()) == sent
     assert running.plc.belt == 140.0
     assert running.road.decisions()[-1].reason == "rate: somebody else moved the output"
-    running.step(1)
     assert running.mode() is Mode.LOCAL_OVERRIDE
+
+
+def test_an_operators_write_is_no_entry_where_the_plant_denies_us_only_afterwards(running: Rig) -> None:
+    """Found by the envelope search: after the denial the loop went on as if nobody had taken the output."""
+    running.road.on_record = lambda: running.plc.operate(140.0)
+    running.step(1)
+    running.road.on_record = None
+    running.plc.remote = False
+    running.step(3)
+    running.plc.remote = True
+    sent = len(running.own_writes())
+    running.step(10)
+    assert running.mode() is Mode.LOCAL_OVERRIDE
+    assert len(running.own_writes()) == sent
 
 
 def test_an_operators_write_between_write_and_readback_makes_the_loop_yield(running: Rig) -> None:
