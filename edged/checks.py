@@ -68,6 +68,9 @@ class LineChecks:
             self._check_defect_rate(control, control.value.rollback.defect_rate)
         if control is not None:
             self._check_line_state(control)
+        hub = self._draft.hub
+        if hub is not None and hub.value.commands and not self._draft.loops:
+            self._warn(hub, "hub.commands has no use: no loop of this line would carry a command out")
 
     def _declare(self) -> None:
         for source in self._draft.sources:

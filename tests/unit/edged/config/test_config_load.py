@@ -155,6 +155,16 @@ def test_limits_without_use_are_warned_of(write: Callable[..., Path], kinds: Map
     assert "limits for oven/temperature, which is not writable" in given
 
 
+def test_commands_that_no_loop_would_carry_out_are_warned_of(
+    write: Callable[..., Path], kinds: Mapping[str, ConnectorKind]
+) -> None:
+    path = write(("secret: { file: secret }", "secret: { file: secret }\n  commands: true"))
+    assert load(path, {}, kinds=kinds).warnings == ()
+    path.write_text(path.read_text().partition("control:")[0])
+    (given,) = load(path, {}, kinds=kinds).warnings
+    assert given.startswith(f"{path}:4: hub.commands has no use")
+
+
 def test_files_open_to_others_are_warned_of(write: Callable[..., Path], kinds: Mapping[str, ConnectorKind]) -> None:
     path = write()
     (path.parent / "secret").chmod(0o644)
