@@ -102,7 +102,7 @@ class Desk:
             case Action.OUTPUT:
                 return _Done(await self._move(order, loop), _text(order.value, loop.unit))
             case Action.OVERRIDE:
-                return _Done(_answer(loop.release(order.identity)), "")
+                return _Done(_answer(loop.people.release(order.identity)), "")
             case Action.APPROVE:
                 return self._approve(order, loop)
             case Action.ROLL_BACK:
@@ -150,7 +150,9 @@ class Desk:
         except (NotApproved, NoKey) as fault:
             return _Done(_refused(f"approval: {fault}"), "")
         told = f"{approval.value:g} +/- {approval.span:g} {approval.unit}"
-        return _Done(_answer(loop.grant(approval, signer)), f"{told}, approval {approval.identity}, signed by {signer}")
+        return _Done(
+            _answer(loop.people.grant(approval, signer)), f"{told}, approval {approval.identity}, signed by {signer}"
+        )
 
     async def _push(self, order: Order) -> _Done:
         """Limits of the line; the record tells what they were before."""
@@ -189,7 +191,7 @@ def _change_mode(order: Order, loop: Loop) -> Answer:
         return _refused(f"mode: expected AUTO, MAN or OOS, got {order.value!r}")
     if Mode.OUT_OF_SERVICE in (mode, loop.target) and order.role is not Role.ENGINEER:
         return Answer(Outcome.DENIED, "only an engineer takes a loop out of service or back")
-    answer = _answer(loop.request_mode(mode, order.identity))
+    answer = _answer(loop.people.request_mode(mode, order.identity))
     if answer.outcome is Outcome.ACCEPTED and mode is Mode.AUTOMATIC and order.role is Role.ENGINEER:
         loop.trust_controllers()
     return answer

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from edged.clock import Clock
-from edged.errors import ConfigError
 from edged.log import get_logger
 from edged.metrics import Metrics
 from edged.ports import Plant, Road
-from edged.settings import ControlSettings, LoopSettings
-from edged.types import Priority, Proposal, Refused, Sample, Seal, Signal, Verdict, Waits
+from edged.types import Priority, Proposal, Refused, Sample, Seal, Verdict, Waits
 from edged_control.audit import Audit
 from edged_control.blueprint import Blueprint
 from edged_control.desk import Desk
 from edged_control.files import LOCAL, Files
 from edged_control.flight.boundary import NEVER, Always, Deed, Flight
-from edged_control.gate import Gate, Mode, credit_cap
+from edged_control.gate import Gate, Mode
 from edged_control.ladder.controllers import Party, SolverFactory, ladder_of, party_of
 from edged_control.ladder.round_table import RoundTable
 from edged_control.lease import Lease
-from edged_control.limits.envelope import EffectiveLimits, effective_limits
+from edged_control.limits.envelope import effective_limits
 from edged_control.limits.file import LimitsFile
 from edged_control.limits.live import LimitsPush, LimitsStatus, LiveLimits
 from edged_control.loop.loop import Loop
+from edged_control.loop_checks import check_loops, unfit_outputs
 from edged_control.memory import Memory
 from edged_control.mpc.group import groups_of
 from edged_control.rollback import RollbackGuard, RollbackMemory
@@ -78,14 +77,14 @@ class ControlExecutor:
             flight.asked("overwrite", LOCAL.overwrite, Always(None)),
         )
         configured = effective_limits(signals, plan.ceiling, plan.limits)
-        _check(settings, line, signals, configured)
+        check_loops(plan, configured)
         self._limits = LiveLimits(
             line=line,
             config_hash=plan.config_hash,
             signals=signals,
             ceiling=plan.ceiling,
             configured=plan.limits,
-            unfit=lambda effective: _unfit(settings, line, signals, effective),
+            unfit=lambda effective: unfit_outputs(plan, effective),
             file=LimitsFile(state_directory / f"control-{line}.limits.json", clock, files),
             clock=clock,
         )
@@ -255,7 +254,9 @@ class ControlExecutor:
         """A person asks for AUTO, MAN or out of service; None when it was done."""
         with self._flight.deed(Deed.MODE, loop, (target, identity)) as ended:
             found = self._loops.get(loop)
-            refused = found.request_mode(target, identity) if found else Refused(f"mode: there is no loop {loop}")
+            refused = (
+                found.people.request_mode(target, identity) if found else Refused(f"mode: there is no loop {loop}")
+            )
             ended(refused)
         return refused
 
@@ -308,63 +309,3 @@ class ControlExecutor:
 def _recorded(flight: Flight, build_solver: SolverFactory) -> SolverFactory:
     """What a solver answers comes in like everything else."""
     return lambda loop, setup, model_hash: flight.solver(build_solver(loop, setup, model_hash))
-
-
-def _check(
-    settings: ControlSettings, line: str, signals: Mapping[str, Signal], effective: Mapping[str, EffectiveLimits]
-) -> None:
-    """Raises ConfigError with every fault of every loop."""
-    faults = [fault for loop in settings.loops for fault in _loop_faults(loop, line, signals, effective)]
-    faults += [
-        f"control.line_state: there is no signal {name}"
-        for name in _line_signals(settings)
-        if f"{line}/{name}" not in signals
-    ]
-    for field in ("name", "output", "heartbeat"):
-        values = [value for loop in settings.loops if (value := getattr(loop, field)) is not None]
-        faults += [
-            f"control.loops: {field} {value} serves two loops" for value in set(values) if values.count(value) > 1
-        ]
-    if not settings.advisory:
-        faults += [
-            f"control.loops: {loop.name}: names no permissive, not even that the PLC is in remote mode"
-            for loop in settings.loops
-            if not loop.permissives
-        ]
-    if faults:
-        raise ConfigError(faults)
-
-
-def _unfit(
-    settings: ControlSettings, line: str, signals: Mapping[str, Signal], effective: Mapping[str, EffectiveLimits]
-) -> dict[str, str]:
-    """By output, why a loop could not work with these limits."""
-    found = {f"{line}/{loop.output}": _loop_faults(loop, line, signals, effective) for loop in settings.loops}
-    return {output: "\n".join(faults) for output, faults in found.items() if faults}
-
-
-def _line_signals(settings: ControlSettings) -> list[str]:
-    state = settings.line_state
-    conditions = [condition.signal for condition in (state.running, state.changeover) if condition is not None]
-    return [*conditions, *([state.grade] if state.grade is not None else [])]
-
-
-def _loop_faults(
-    loop: LoopSettings, line: str, signals: Mapping[str, Signal], effective: Mapping[str, EffectiveLimits]
-) -> list[str]:
-    """What the gate could not work with; names and types are checked when the file is read."""
-    prefix = f"control.loops: {loop.name}"
-    limits = effective.get(f"{line}/{loop.output}")
-    if limits is None:
-        return [f"{prefix}: the output {loop.output} has no limits, so it can't be written"]
-    conditions = [*loop.permissives, *([loop.running] if loop.running else [])]
-    heartbeat = [loop.heartbeat] if loop.heartbeat else []
-    names = (loop.process_value, loop.readback, *(condition.signal for condition in conditions), *heartbeat)
-    faults = [f"{prefix}: there is no signal {name}" for name in names if f"{line}/{name}" not in signals]
-    if f"{line}/{loop.heartbeat}" in effective:
-        faults.append(f"{prefix}: the heartbeat {loop.heartbeat} has limits, so it is no heartbeat")
-    move = limits.rate_per_second * credit_cap(loop.period_seconds)
-    for field, value in (("output_deadband", loop.output_deadband), ("readback_tolerance", loop.readback_tolerance)):
-        if not value < move:
-            faults.append(f"{prefix}: {field} must be below {move:g}, the move that the rate allows, got {value:g}")
-    return faults

@@ -11,6 +11,7 @@ from edged.types import Allowed, Clamped, Decision, Priority, Proposal, Refused,
 from edged_control.decisions import Circumstances, DecisionLog, reason_of, word
 from edged_control.gate import CONTROLLERS, HOLD, PlantView, number
 from edged_control.loop.output import Output, WriteResult
+from edged_control.loop.people import People
 from edged_control.loop.proposer import WALK
 from edged_control.loop.scan import Scan, Seen
 from edged_control.loop.waiting import WaitingRoom
@@ -35,14 +36,6 @@ class Owner(Protocol):
         """The output must hold."""
         ...
 
-    def give_way(self, reason: str) -> None:
-        """Somebody else moved the output."""
-        ...
-
-    def notice(self, seen: Seen) -> None:
-        """Looks whether somebody else moved the output."""
-        ...
-
 
 class Execution:
     """Carries out what one loop wants. What can't be recorded is not done; what failed sheds the loop."""
@@ -50,6 +43,7 @@ class Execution:
     def __init__(
         self,
         owner: Owner,
+        people: People,
         around: Surroundings,
         output: Output,
         scan: Scan,
@@ -58,6 +52,7 @@ class Execution:
         drop: Callable[[], None],
     ) -> None:
         self._owner = owner
+        self._people = people
         self._around = around
         self._clock = around.clock
         self._output = output
@@ -128,7 +123,7 @@ class Execution:
             assert isinstance(verdict, Refused)
             self.tally.verdict, self.tally.reason = word(verdict), verdict.reason
             self._count_refusal(verdict)
-            self._owner.notice(seen)  # in the next cycle the plant may deny us, and it would pass for an entry
+            self._people.notice(seen)  # in the next cycle the plant may deny us, and it would pass for an entry
             readback = number(seen.readback.value)
             await self._log.complete(decision, WriteOutcome.NONE, verdict.reason, readback, word(verdict))
             return None
@@ -155,7 +150,7 @@ class Execution:
             alarms.raise_alarm(WRITE_ALARM, owner.name, Priority.HIGH, f"{result.outcome}: {result.reason}")
             owner.shed(f"write: {result.outcome}: {result.reason}")
         if result.foreign:
-            owner.give_way(result.reason)
+            self._people.give_way(result.reason)
         try:
             await self._log.complete(decision, result.outcome, result.reason, number(result.readback.value))
         except OutboxUnavailable as fault:

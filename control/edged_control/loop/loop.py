@@ -9,7 +9,6 @@ from dataclasses import replace
 from edged.errors import EdgedError
 from edged.settings import LoopSettings
 from edged.types import Allowed, Clamped, Priority, Proposal, Refused, Verdict, Waits
-from edged_control.approval import Approval
 from edged_control.decisions import Circumstances, DecisionLog
 from edged_control.gate import CONTROLLERS, Mode, PlantView, credit_cap, number
 from edged_control.ladder.rung import PID, Rung
@@ -21,16 +20,15 @@ from edged_control.loop.frozen import frozen_watch, noticed_move
 from edged_control.loop.memory import LoopMemory
 from edged_control.loop.modes import Modes
 from edged_control.loop.output import Output
+from edged_control.loop.people import People
 from edged_control.loop.proposer import Proposer
 from edged_control.loop.scan import LineState, Scan, Seen, good_number
 from edged_control.loop.set_point import SetPoint
 from edged_control.loop.waiting import WaitingRoom
-from edged_control.memory import Granted
 from edged_control.status import LoopStatus
 from edged_control.surroundings import OUTSIDE_ALARM, Surroundings
 
 TARGET_MODES = {"manual": Mode.MANUAL, "automatic": Mode.AUTOMATIC}
-REQUESTABLE = frozenset({Mode.MANUAL, Mode.AUTOMATIC, Mode.OUT_OF_SERVICE})
 
 
 class Loop:
@@ -42,7 +40,6 @@ class Loop:
         self.name = settings.name
         self._settings = settings
         self._limits = limits
-        self._strays_beyond = limits.approval_threshold
         self._around = around
         self._clock = around.clock
         self._path = self._full(settings.output)
@@ -72,10 +69,20 @@ class Loop:
         self._proposer = Proposer(settings, self._path, rungs, around)
         log = DecisionLog(settings.name, self._path, around.config_hash, around.road, around.clock)
         self._room = WaitingRoom(settings.name, limits.unit, around)
-        self._execution = Execution(self, around, self._output, self._scan, log, self._room, self._proposer.drop)
+        self.people = People(
+            self._path,
+            limits,
+            around,
+            modes=self._modes,
+            output=self._output,
+            baseline=self._baseline,
+            proposer=self._proposer,
+            room=self._room,
+        )
+        self._execution = Execution(
+            self, self.people, around, self._output, self._scan, log, self._room, self._proposer.drop
+        )
         self._frozen = frozen_watch(settings, limits)
-        self._entered = False
-        self._was_parked = False
         self._seen: Seen | None = None
         self._turn = around.turns()
 
@@ -131,7 +138,8 @@ class Loop:
         threshold that was in force, so that a lower one hands nothing over.
         """
         settings = self._settings
-        self._limits, self._strays_beyond = limits, strays_beyond
+        self._limits = limits
+        self.people.adopt(limits, strays_beyond)
         self._output.adopt(limits.rate_per_second)
         self._baseline.adopt(limits.rate_per_second * credit_cap(settings.period_seconds), limits.approval_threshold)
         self._frozen.adopt(noticed_move(settings, limits))
@@ -148,25 +156,6 @@ class Loop:
     def shed(self, reason: str) -> None:
         """MAN: the output holds."""
         self._modes.shed(reason)
-
-    def give_way(self, reason: str, seen: Seen | None = None) -> None:
-        """Somebody else moved the output; where the plant had not given it to us, that was an entry and no override."""
-        if self._around.advisory:
-            return
-        self._proposer.drop()
-        is_entry = self._was_parked or (seen is not None and seen.is_denied())
-        if is_entry and self._output.expected is not None:
-            self._baseline.enter(self._output.expected)
-            return
-        self._entered = True
-        self._modes.give_way(reason)
-
-    def notice(self, seen: Seen) -> None:
-        """Gives way at once where a good readback shows that somebody else moved the output."""
-        present = seen.present()
-        moved = "" if present is None else self._output.observe(present)
-        if moved:
-            self.give_way(moved, seen)
 
     def status(self) -> LoopStatus:
         """A snapshot."""
@@ -199,21 +188,6 @@ class Loop:
             grade=self._set_point.grade,
         )
 
-    def request_mode(self, target: Mode, identity: str) -> Refused | None:
-        """A person asks for AUTO, MAN or out of service; takes effect at once, also in the middle of a cycle."""
-        if target not in REQUESTABLE:
-            return Refused(f"mode: {target} can't be asked for")
-        was_parked = self._modes.target is Mode.OUT_OF_SERVICE
-        present = self._output.expected
-        entered = self._entered or self._has_strayed(present)
-        refused = self._modes.request(target, present, entered=entered, identity=identity)
-        if refused is None:
-            self._entered = self._entered and (was_parked or target is Mode.OUT_OF_SERVICE)
-            self._was_parked = self._was_parked or was_parked
-            self._proposer.drop()
-            self._room.clear()
-        return refused
-
     def request_set_point(self, wish: object, identity: str) -> Refused | None:
         """A person asks for another set-point; takes effect at once, in AUTO within the rate."""
         return self._set_point.request(wish, identity)
@@ -221,30 +195,6 @@ class Loop:
     def trust_controllers(self) -> None:
         """An engineer says that its controllers are good to use, whatever they hold against themselves."""
         self._proposer.trust()
-
-    def release(self, identity: str) -> Refused | None:
-        """A person gives an output that was taken over at the plant back to its controller."""
-        if self._modes.actual is not Mode.LOCAL_OVERRIDE:
-            return Refused(f"mode: the loop is in {self._modes.actual}, there is no local override to end")
-        return self.request_mode(Mode.AUTOMATIC, identity)
-
-    def grant(self, approval: Approval, signer: str) -> Refused | None:
-        """An engineer approves a move beyond the threshold; None when it is granted, and used up."""
-        refused = self._unfit_approval(approval)
-        if refused is not None:
-            return refused
-        granted = Granted(
-            value=approval.value,
-            span=approval.span,
-            accepted=self._clock.now(),
-            expires=approval.expires,
-            identity=approval.identity,
-            signer=signer,
-        )
-        if not self._baseline.approve(granted, approval.issued):
-            return Refused("approval: it can't be kept, so it is not used")
-        self._room.clear()
-        return None
 
     async def consider(self, wish: Proposal) -> Verdict:
         """Judges a wish from outside by its target; an allowed one is walked to in MAN, within the rate.
@@ -330,8 +280,8 @@ class Loop:
         if present is None:
             return
         await self._execution.settle(seen)
-        self.notice(seen)
-        self._was_parked = False
+        self.people.notice(seen)
+        self.people.arrive()
         limits, alarms = self._limits, self._around.alarms
         if not limits.low <= present <= limits.high:
             message = f"{present:g} is outside {limits.low:g}..{limits.high:g} {limits.unit}: a person must bring it in"
@@ -386,32 +336,6 @@ class Loop:
         if self._modes.target is Mode.AUTOMATIC:
             return Refused("mode: the loop's target is AUTO, put it in MAN first")
         return None
-
-    def _unfit_approval(self, approval: Approval) -> Refused | None:
-        """Why an approval, although signed by a known key, is not for this loop now."""
-        limits, baseline, waiting = self._limits, self._baseline.value, self._room.waiting
-        if self._around.advisory:
-            return Refused("mode: advisory, nothing is written")
-        if (approval.line, approval.signal) != (self._around.line, self._path):
-            return Refused(f"approval: it is for {approval.signal} of {approval.line}, not for {self._path}")
-        if approval.unit != limits.unit:
-            return Refused(f"approval: it is in {approval.unit!r}, {self._path} is in {limits.unit!r}")
-        if self._baseline.is_spent(approval.identity, approval.issued):
-            return Refused("approval: it was used before")
-        if not limits.low <= approval.value <= limits.high:
-            return Refused(f"limits: {approval.value:g} is outside {limits.low:g}..{limits.high:g} {limits.unit}")
-        if baseline is None or not self._modes.started:
-            return Refused("approval: there is no approved baseline to move from")
-        low, high = min(baseline, approval.value - approval.span), max(baseline, approval.value + approval.span)
-        if waiting is not None and not low <= waiting.value <= high:
-            told = f"{approval.value:g} +/- {approval.span:g} {limits.unit}"
-            return Refused(f"approval: it is for {told}, what waits is {waiting.value:g}")
-        return None
-
-    def _has_strayed(self, present: float | None) -> bool:
-        """Whether the output is where only somebody else can have brought it."""
-        baseline = self._baseline.value
-        return present is not None and (baseline is None or abs(present - baseline) > self._strays_beyond)
 
     def _full(self, name: str) -> str:
         return f"{self._around.line}/{name}"
