@@ -52,6 +52,7 @@ CYCLE_FIELDS = (
     "grade",
 )
 """What a cycle leaves behind, of the loop's status."""
+QUESTION_FIELDS = tuple(Question.model_fields)
 DECISION_FIELDS = (
     "phase",
     "mode",
@@ -154,20 +155,18 @@ def decision_rows(events: Sequence[Event]) -> list[tuple[Any, ...]]:
 
 def question_row(question: Question) -> tuple[Any, ...]:
     """What a solver is asked."""
-    return (question.number, question.set_points, question.outputs, question.applied, question.seconds, question.fresh)
+    return tuple(getattr(question, name) for name in QUESTION_FIELDS)
 
 
 def question_of(row: Sequence[Any]) -> Question:
-    """The question in control's words, as if all inputs were free and all outputs counted."""
-    number, set_points, outputs, applied, seconds, fresh = row
-    return Question.model_construct(
-        number=number,
-        set_points=tuple(set_points),
-        outputs=tuple(outputs),
-        applied=tuple(applied),
-        seconds=seconds,
-        fresh=fresh,
-    )
+    """The question in control's words; older recordings do not say which inputs were free and which outputs counted."""
+    fields = dict(zip(QUESTION_FIELDS, row, strict=False))
+    return Question.model_construct(**{name: _untied(value) for name, value in fields.items()})
+
+
+def _untied(value: Any) -> Any:
+    """Lists come back where tuples went."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def answer_row(answer: Answer) -> tuple[Any, ...]:
