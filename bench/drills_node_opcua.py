@@ -15,8 +15,8 @@ SERVER_AWAY_SECONDS = 5.0
 FOREIGN_NAMESPACES = 3
 MANY_COUNTERS = 999
 AFTERWARDS_SECONDS = 10.0
-"""The last tick of all counters, at the stop, can't be judged: so long that it is less than a twentieth of all."""
-MANY_PERIOD_SECONDS = 1.0
+"""The last ticks of all counters, at the stop, can't be judged: so long that they are less than a twentieth of all."""
+MANY_PERIOD_SECONDS = 0.5
 OPERATION_LIMIT = 100
 
 
