@@ -33,7 +33,8 @@ class Reading(NamedTuple):
 
     `marks` identify the messages in it and are committed in the same transaction; a reading with marks carries
     samples or events, never both (docs/adr/0003-mqtt-redelivery.md). `rejected` messages could not be used. `past` are
-    samples that the source itself tells late: they are kept, and nobody acts on them.
+    samples that the source itself tells late: they are kept, and nobody acts on them. Samples of a direct read that
+    `come_again` will be reported too, behind older ones that are on their way.
     """
 
     samples: Sequence[Sample] = ()
@@ -43,6 +44,7 @@ class Reading(NamedTuple):
     marks: Sequence[bytes] = ()
     rejected: int = 0
     past: Sequence[Sample] = ()
+    come_again: bool = False
 
 
 class Connector(Protocol):

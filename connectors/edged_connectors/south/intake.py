@@ -96,18 +96,25 @@ class Intake:
             await self._receipts.put(reading, commit)
 
     def take_polled(self, reading: Reading, signals: Sequence[str], missing_because: str = NOT_READ) -> list[Sample]:
-        """Puts a direct read on the road and returns a sample per signal asked for, in that order."""
+        """Puts a direct read on the road and returns a sample per signal asked for, in that order.
+
+        What a report will bring is left to it: it would overtake older values, and the history get out of order.
+        """
         samples = self._believable(reading.samples)
         found = {sample.signal: sample for sample in samples}
         missing = self.bad([signal for signal in signals if signal not in found], missing_because)
         found.update((sample.signal, sample) for sample in missing)
-        new = [*self._seen.note_polled(samples), *missing]
+        own = self._unreported(samples) if reading.come_again else samples
+        new = [*self._seen.note_polled(own), *missing]
         self._seen.doubt(sample.signal for sample in missing)
         if new:
             self._meters.received(len(new), new[-1])
             self._publish(new)
         self.keep(reading.gaps)
         return [found[signal] for signal in signals]
+
+    def _unreported(self, samples: Sequence[Sample]) -> list[Sample]:
+        return [one for one in samples if one.signal in self._refused or not self._seen.is_reported(one.signal)]
 
     def keep(self, gaps: Sequence[Gap]) -> None:
         """Records known losses."""

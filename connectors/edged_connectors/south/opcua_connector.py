@@ -59,7 +59,7 @@ class OpcUaConnector:
     async def poll(self, signals: Sequence[str]) -> Reading:
         """Fresh values of the signals, in batches. Raises SourceLost."""
         known = [self._by_path[path] for path in signals if path in self._by_path]
-        return Reading(await look_up(self._session, known, self._clock))
+        return Reading(await look_up(self._session, known, self._clock), come_again=not self._polls)
 
     async def write(self, command: Command) -> None:
         """One sealed value. Raises WriteFailed or WriteUnknown."""

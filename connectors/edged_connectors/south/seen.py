@@ -37,6 +37,10 @@ class Seen:
         """Whether any sample of the signal was on the road."""
         return signal in self._newest
 
+    def is_reported(self, signal: str) -> bool:
+        """Whether reports bring the signal: they did, and nothing has made it doubtful since."""
+        return signal in self._newest and signal not in self._doubted
+
     def note_polled(self, samples: Sequence[Sample]) -> list[Sample]:
         """Those of the samples just read that neither a report nor a read has brought yet, or that were doubted."""
         new = [sample for sample in samples if sample.signal in self._doubted or not self._was_brought(sample)]

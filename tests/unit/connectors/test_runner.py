@@ -567,12 +567,34 @@ async def test_what_poll_brought_is_not_published_again_by_a_report(plant: Plant
 class Polled(FakeConnector):
     """Its direct reads show what a test says, as often as they are asked."""
 
-    def __init__(self, plant: Plant, shown: Sequence[Sample]) -> None:
+    def __init__(self, plant: Plant, shown: Sequence[Sample], *, come_again: bool = False) -> None:
         super().__init__(plant.setup, plant.device)
-        self._shown = shown
+        self._reading = Reading(shown, come_again=come_again)
 
     async def poll(self, signals: Sequence[str]) -> Reading:
-        return Reading(self._shown)
+        return self._reading
+
+
+async def test_what_a_report_will_bring_does_not_overtake_older_values(plant: Plant) -> None:
+    """Two values wait at the server for their notification when the newer one is read."""
+    now = plant.clock.now()
+    first, older, newer = (sample(A, value, now + at) for at, value in enumerate((1.0, 2.0, 3.0)))
+    plant.make = lambda: Polled(plant, [newer], come_again=True)
+    async with plant.running():
+        plant.device.send(Reading((first,)))
+        await plant.clock.advance(0)
+        assert await plant.runner.poll([A]) == [newer]
+        plant.device.send(Reading((older, newer)))
+        await plant.clock.advance(0)
+    assert plant.road.of(A) == [first, older, newer]
+
+
+async def test_what_no_report_has_brought_yet_is_published_when_it_is_read(plant: Plant) -> None:
+    read = sample(A, 1.0, plant.clock.now())
+    plant.make = lambda: Polled(plant, [read], come_again=True)
+    async with plant.running():
+        await plant.runner.poll([A])
+        assert plant.road.of(A) == [read]
 
 
 async def test_what_poll_brought_is_not_published_again_by_the_next_poll(plant: Plant) -> None:
