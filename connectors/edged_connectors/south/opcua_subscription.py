@@ -29,8 +29,8 @@ HEARTBEAT_SAMPLING_MILLISECONDS = 1000.0
 
 HANDLE = itemgetter(0)
 """Of a change."""
-NEWEST = 8
-"""So many values at the end of a notification tell how far it goes."""
+SOURCE_TIME = itemgetter(2)
+"""Of a sample."""
 
 SERVER_QUEUE_OVERFLOW = "server_queue_overflow"
 NOTIFICATION_LOST = "notification_lost"
@@ -144,7 +144,7 @@ class Subscription:
         if overflow or self._came_full(changes):
             self._inbox.tell(Gap(self._source, self._emptied(), received, SERVER_QUEUE_OVERFLOW))
         self._inbox.put(samples)
-        self._told_until = max((one.source_time for one in changes[-NEWEST:] if one.source_time), default=received)
+        self._told_until = max(map(SOURCE_TIME, samples), default=received)
 
     def _samples(self, changes: Sequence[Change], received: int) -> tuple[list[Sample], bool]:
         """The samples, and whether the server says that it dropped values."""
@@ -180,7 +180,7 @@ class Subscription:
         return times[0] - self._emptied() > 2 * (times[-1] - times[0]) / (len(times) - 1)
 
     def _emptied(self) -> int:
-        """When all queues were empty last (ns UTC): no later than values that came then.
+        """When all queues were empty last (ns UTC): no later than the newest value that came then.
 
         The receive time alone could be too late: a notification may have waited on its way here.
         """

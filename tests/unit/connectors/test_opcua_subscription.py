@@ -173,6 +173,19 @@ async def test_a_queue_that_comes_full_and_begins_late_is_a_gap_since_the_last_v
     assert len(reading.samples) == 2 + QUEUE_SIZE + 1
 
 
+async def test_old_values_behind_a_new_one_make_no_gap_longer(bench: Bench) -> None:
+    """A sensor that stamps its values late comes last in each notification; the newest of all tells how far it goes."""
+    await bench.started()
+    await bench.clock.advance(4.0)
+    late = [bench.change(1, float(n), age_seconds=3600.0) for n in range(QUEUE_SIZE // 2)]
+    bench.publish_changes(bench.change(0, 1.0), *late)
+    before = bench.clock.now()
+    await bench.inbox.take()
+    await bench.clock.advance(1.0)
+    bench.publish_changes(bench.change(0, 2.0, OVERFLOW))
+    assert list((await bench.inbox.take()).gaps) == [Gap("plc", before, bench.clock.now(), "server_queue_overflow")]
+
+
 @pytest.mark.parametrize(("count", "oldest_seconds"), [(QUEUE_SIZE, 2.3), (QUEUE_SIZE - 1, 2.2)])
 async def test_a_queue_that_holds_all_since_the_last_value_is_no_gap(
     bench: Bench, count: int, oldest_seconds: float
