@@ -10,6 +10,8 @@ from edged.ports import ProposalDesk
 from edged.types import Proposal, Refused, Verdict
 
 MAX_WAITING_PROPOSALS = 100
+COMMAND_PRIORITY = 50
+"""Of commands from afar: below a person at the box, above controllers."""
 NO_DESK = Refused("mode: this line has no control")
 
 Told = Callable[[Verdict], None]

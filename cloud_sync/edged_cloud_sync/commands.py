@@ -10,13 +10,11 @@ from edged.clock import Clock
 from edged.log import get_logger
 from edged.metrics import Metrics
 from edged.ports import ProposalDesk
-from edged.proposals import MAX_WAITING_PROPOSALS, ProposalQueue
+from edged.proposals import COMMAND_PRIORITY, MAX_WAITING_PROPOSALS, ProposalQueue
 from edged.types import Clamped, Proposal, Refused, Signal, ValueType, Verdict, Waits
 from edged_cloud_sync.wire_commands import MAX_COMMANDS, MAX_REASON_LENGTH, CommandState, WireCommand, WireVerdict
 
 COMMAND_SOURCE = "hub"
-COMMAND_PRIORITY = 50
-"""That of Sparkplug commands: below a person at the box, above controllers."""
 KEPT_VERDICTS = 1000
 """While the hub can't be told; then the oldest are given up: log and records have them."""
 KNOWN_COMMANDS = 1000

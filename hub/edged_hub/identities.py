@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import secrets
 from dataclasses import dataclass
 
 from edged.clock import Clock
 from edged.errors import EdgedError
 from edged_cloud_sync.wire import NODE_PATTERN
+from edged_cloud_sync.wire_commands import USER_PATTERN
 from edged_hub.store import Identity, IdentityKind, Role, Store
 
 RANDOM_BYTES = 32
@@ -22,7 +22,6 @@ REMEMBERED_SECONDS = 2.0
 """A checked secret is believed this long, and so is a refused one: a replaced secret stops working this soon."""
 REMEMBERED_SECRETS = 4096
 MAX_TOKEN_LENGTH = 256
-USER_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class WrongName(EdgedError):

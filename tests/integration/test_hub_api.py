@@ -40,12 +40,6 @@ async def hub(tmp_path: Path) -> AsyncIterator[RunningHub]:
         yield running
 
 
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as opened:
-        yield opened
-
-
 async def ask(hub: RunningHub, session: aiohttp.ClientSession, path: str, **parameters: str) -> Any:
     query = "&".join(f"{name.rstrip('_')}={value}" for name, value in parameters.items())
     status, answer = await fetch(session, f"{hub.url}/api/v1/{path}?{query}", hub.admin)

@@ -35,7 +35,6 @@ from tests.integration.hub_rig import (
     hub_process,
     output,
     post,
-    running_hub,
     samples,
     until,
     uplink,
@@ -56,18 +55,6 @@ class Desk:
     async def submit(self, proposal: Proposal) -> Verdict:
         self.asked.append(proposal)
         return Allowed(proposal.value)
-
-
-@pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[RunningHub]:
-    async with running_hub(tmp_path / "hub") as running:
-        yield running
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as opened:
-        yield opened
 
 
 async def user(hub: RunningHub, name: str, role: Role) -> dict[str, str]:

@@ -6,7 +6,6 @@ import asyncio
 import io
 import sqlite3
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import msgpack
@@ -16,19 +15,7 @@ from hypothesis import strategies as st
 
 from edged.clock import SystemClock
 from edged_cloud_sync.wire import CONTENT_TYPE, INGEST_PATH, MAX_BODY_BYTES, WireBatch
-from tests.integration.hub_rig import RunningHub, batch, bearer, body, fetch, post, running_hub, until
-
-
-@pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[RunningHub]:
-    async with running_hub(tmp_path / "hub") as running:
-        yield running
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as opened:
-        yield opened
+from tests.integration.hub_rig import RunningHub, batch, bearer, body, fetch, post, until
 
 
 async def sentence(response: aiohttp.ClientResponse) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from edged.proposals import COMMAND_PRIORITY
 from edged.types import Proposal, ValueType
 from edged_connectors.north.births import REBIRTH_METRIC
 from edged_connectors.north.catalog import Catalog, Point
@@ -15,7 +16,6 @@ from edged_connectors.north.sparkplug_pb2 import Payload
 from edged_connectors.north.topics import Topics
 
 COMMAND_SOURCE = "sparkplug"
-COMMAND_PRIORITY = 50
 COMMAND_LIFETIME_SECONDS = 10.0
 MAX_COMMAND_BYTES = 64 * 1024
 

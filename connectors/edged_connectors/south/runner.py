@@ -117,7 +117,10 @@ class SourceRunner:
             self._enter(SourceState.DISCONNECTED)
 
     async def poll(self, signals: Sequence[str]) -> Sequence[Sample]:
-        """Reads the signals at the source now, in that order; what cannot be read is a BAD sample. All is published."""
+        """Reads the signals at the source now, in that order; what cannot be read is a BAD sample.
+
+        All is published: now, or with the report that brings it again.
+        """
         connector = self._connector
         if connector is None:
             return self._intake.bad(signals, SOURCE_OFFLINE)
