@@ -11,13 +11,16 @@ from bench.control_plants import Case, Path
 from edged_control.gate import credit_cap
 from edged_control.ladder.pid import Pid, PidTuning
 from edged_control.mpc.disturbances import DisturbanceTuning
-from edged_control.mpc.linear import Fault, InputLimits, Mpc, MpcTuning
+from edged_control.mpc.linear import Fault, InputLimits, MpcTuning
+from edged_control.mpc.loads import Load
+from edged_control.mpc.multiple import Deviations, MultipleModelMpc, variants_of
 from edged_control.process_model.linear import Channel, Port, ProcessModel
 
 FILTER_SHARE = 0.1
 """Time constant of the PID's measurement filter as a share of the closed-loop time constant."""
 SMALLEST_TIGHTNESS_PERIODS = 1.0
 HORIZON_SPANS = 2.5
+NONE = Deviations()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +29,12 @@ class Dials:
 
     move: float
     reference: float
-    disturbance_lag: float
-    disturbance_settling: float
-    load: float | None = None
-    """How far the load of the input walks in an hour; given for both or for none."""
+    disturbance_lag: float = 0.0
+    disturbance_settling: float = 1.0
+    load: Load | None = None
+    """Of the input, in place of the two above; given for both or for none."""
+    deviations: Deviations = NONE
+    """What else its paths may be than the model says."""
 
 
 class SimcPid:
@@ -91,11 +96,12 @@ class PidPair:
 
 
 class LinearMpc:
-    """The MPC of the product with the model that the controllers know."""
+    """The MPC of the product with the model that the controllers know, and what else it takes for possible."""
 
     def __init__(self, case: Case, dials: Sequence[Dials]) -> None:
         limits = [InputLimits(entry.low, entry.high, entry.rate_per_second) for entry in case.inputs]
-        self._mpc = Mpc(model_of(case), tuning_of(case, dials), limits)
+        variants = variants_of(model_of(case), [dial.deviations for dial in dials])
+        self._mpc = MultipleModelMpc(variants, tuning_of(case, dials), limits)
         self._period = case.period
         self.faults = 0
 

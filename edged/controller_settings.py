@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -12,6 +13,13 @@ from edged.section import Finite, Name, NotNegative, Positive, Seconds, Section,
 Share = Annotated[float, Field(gt=0, le=1)]
 Lag = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 """A lag that can be followed with steps of half a second."""
+MORE = Field(gt=1, le=5)
+"""A smaller gain makes an MPC bolder, and a wrong dead time looks like one: only greater gains are looked for."""
+OTHER = Field(ge=0.2, le=5)
+GainFactors = Annotated[tuple[Annotated[float, MORE], ...], Field(max_length=6)]
+DeadTimeFactors = Annotated[tuple[Annotated[float, OTHER], ...], Field(max_length=6)]
+MOST_MODELS = 36
+"""Each follows the plant in every period, and takes the solver a tenth of a second to set up."""
 
 
 class PidSettings(Section):
@@ -47,6 +55,15 @@ class MpcInputSettings(Section):
     load_per_hour: Positive | None = Field(
         default=None, description="how far an unseen load of this input walks in an hour, in its unit; for all or none"
     )
+    load_jump: NotNegative = Field(
+        default=0.0, description="about how far that load may jump at once, in its unit; 0: it never does"
+    )
+    gain_factors: GainFactors = Field(
+        default=(), description="by which the gains of this input may be greater than the model says: the plant tells"
+    )
+    dead_time_factors: DeadTimeFactors = Field(
+        default=(), description="by which its dead times may differ from the model"
+    )
 
 
 class MpcSettings(Section):
@@ -67,6 +84,31 @@ class MpcSettings(Section):
         if len({entry.load_per_hour is None for entry in self.inputs}) > 1:
             raise ValueError("load_per_hour must be given for all inputs or for none")
         return self
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> MpcSettings:
+        """Jumps and models that differ are told by what is seen of loads."""
+        asked = [
+            entry.signal for entry in self.inputs if entry.load_jump or entry.gain_factors or entry.dead_time_factors
+        ]
+        if asked and self.inputs[0].load_per_hour is None:
+            raise ValueError(
+                f"load_jump, gain_factors and dead_time_factors need load_per_hour, which {asked[0]} does not have"
+            )
+        for entry in self.inputs:
+            for name in ("gain_factors", "dead_time_factors"):
+                factors = getattr(entry, name)
+                if len({1.0, *factors}) != len(factors) + 1:
+                    got = ", ".join(f"{factor:g}" for factor in factors)
+                    raise ValueError(f"{name} of {entry.signal} must differ from 1 and from each other, got {got}")
+        if self.models > MOST_MODELS:
+            raise ValueError(f"gain_factors and dead_time_factors may make {MOST_MODELS} models, got {self.models}")
+        return self
+
+    @property
+    def models(self) -> int:
+        """How many models the plant may be."""
+        return math.prod((1 + len(entry.gain_factors)) * (1 + len(entry.dead_time_factors)) for entry in self.inputs)
 
 
 class SharedMpcSettings(Section):

@@ -25,7 +25,8 @@ class Waiting(NamedTuple):
 class LoopStatus:
     """How one loop is doing. `reason` tells why it isn't in its target mode, `output` what was last let through.
 
-    `rung` leads, or would lead in AUTO; `rung_reason` tells why that is not the configured controller.
+    `rung` leads, or would lead in AUTO; `rung_reason` tells why that is not the configured controller. `assumed` tells
+    how the model that plans differs from the identified one.
 
     `signal` is the output, in `unit`. It may move by the threshold around the baseline, and to what `grant` approves.
     """
@@ -37,6 +38,7 @@ class LoopStatus:
     controller: str
     rung: str
     rung_reason: str
+    assumed: str
     set_point: float
     process_value: float | None
     output: float | None

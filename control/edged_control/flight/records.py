@@ -52,7 +52,7 @@ CYCLE_FIELDS = (
     "grade",
 )
 """What a cycle leaves behind, of the loop's status."""
-QUESTION_FIELDS = tuple(Question.model_fields)
+QUESTION_FIELDS, ANSWER_FIELDS = tuple(Question.model_fields), tuple(Answer.model_fields)
 DECISION_FIELDS = (
     "phase",
     "mode",
@@ -160,8 +160,12 @@ def question_row(question: Question) -> tuple[Any, ...]:
 
 def question_of(row: Sequence[Any]) -> Question:
     """The question in control's words; older recordings do not say which inputs were free and which outputs counted."""
-    fields = dict(zip(QUESTION_FIELDS, row, strict=False))
-    return Question.model_construct(**{name: _untied(value) for name, value in fields.items()})
+    return Question.model_construct(**_fields(QUESTION_FIELDS, row))
+
+
+def _fields(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
+    """By name; an older recording has fewer."""
+    return {name: _untied(value) for name, value in zip(names, row, strict=False)}
 
 
 def _untied(value: Any) -> Any:
@@ -171,7 +175,7 @@ def _untied(value: Any) -> Any:
 
 def answer_row(answer: Answer) -> tuple[Any, ...]:
     """What it says."""
-    return (answer.number, answer.inputs, answer.errors, answer.solve_seconds, answer.began, answer.fault)
+    return tuple(getattr(answer, name) for name in ANSWER_FIELDS)
 
 
 def answer_of(crossing: str, row: Any) -> Any:
@@ -182,15 +186,7 @@ def answer_of(crossing: str, row: Any) -> Any:
         case Crossing.POLL:
             return [Sample(*sample) for sample in row]
         case Crossing.SOLVE:
-            number, inputs, wrong, seconds, began, fault = row
-            return Answer.model_construct(
-                number=number,
-                inputs=tuple(inputs),
-                errors=tuple(wrong),
-                solve_seconds=seconds,
-                began=began,
-                fault=fault,
-            )
+            return Answer.model_construct(**_fields(ANSWER_FIELDS, row))
         case _:
             return None
 

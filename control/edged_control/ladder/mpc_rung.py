@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+from edged.log import get_logger
 from edged_control.ladder.round_table import Arrival, RoundTable
 from edged_control.ladder.rung import Moment, Wish
 from edged_control.limits.envelope import EffectiveLimits
 from edged_control.process_model.watch import ModelWatch
 from edged_control.solver.messages import Answer
+
+log = get_logger("control")
 
 
 class MpcRung:
@@ -19,6 +22,7 @@ class MpcRung:
     ) -> None:
         self.name = name
         self.model_hash = model_hash
+        self.assumed = ""
         self._loop = loop
         self._table = table
         self._place = table.places[loop]
@@ -45,6 +49,7 @@ class MpcRung:
         fault = answer.fault or self._forgetful(answer)
         if fault:
             return fault
+        self._note(answer.assumed)
         if moment.automatic:
             self._watch.note(answer.errors[self._place.output], seconds)
         self._wish = answer.inputs[self._place.input]
@@ -72,6 +77,12 @@ class MpcRung:
     def adopt(self, limits: EffectiveLimits) -> None:
         """The solver is set up anew and follows the plant before it leads."""
         self._table.adopt(self._loop, limits)
+
+    def _note(self, assumed: str) -> None:
+        """The plant differs from its model in another way than it did."""
+        if assumed != self.assumed:
+            log.info("model_assumed", loop=self._loop, assumed=assumed or "as identified", before=self.assumed)
+        self.assumed = assumed
 
     def _forgetful(self, answer: Answer) -> str:
         """A solver that knew the plant and now begins anew has to follow it for a while before it leads."""

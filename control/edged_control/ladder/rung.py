@@ -33,10 +33,14 @@ class Wish(NamedTuple):
 
 
 class Rung(Protocol):
-    """`look` comes first in every cycle; then the rung that leads is asked to `propose`, all others `track`."""
+    """`look` comes first in every cycle; then the rung that leads is asked to `propose`, all others `track`.
+
+    `assumed` tells how the model that it plans with differs from the one of `model_hash`; empty where it does not.
+    """
 
     name: str
     model_hash: str
+    assumed: str
 
     async def look(self, moment: Moment) -> str:
         """Why it can't lead in this cycle, empty when it can. The only place where it may wait, for a set time."""
@@ -68,6 +72,7 @@ class PidRung:
 
     name = PID
     model_hash = ""
+    assumed = ""
 
     def __init__(self, tuning: PidTuning, period_seconds: float) -> None:
         self._pid = Pid(tuning)

@@ -168,6 +168,7 @@ class Loop:
             controller=self._proposer.name(self._modes.actual),
             rung=self._proposer.rung,
             rung_reason=self._proposer.rung_reason,
+            assumed=self._proposer.assumed,
             set_point=self._set_point.value,
             process_value=number(seen.process_value.value) if seen else None,
             output=tally.value,

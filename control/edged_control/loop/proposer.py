@@ -58,6 +58,11 @@ class Proposer:
         """Why it is not the configured one; empty when it is."""
         return self._ladder.reason
 
+    @property
+    def assumed(self) -> str:
+        """How the model of the rung that leads differs from the identified one; empty where it does not."""
+        return self._leading.assumed
+
     def take(self, wish: Proposal, target: float) -> None:
         """A person's wish that the gate let through."""
         self._walk = replace(wish, value=target)
@@ -128,7 +133,11 @@ class Proposer:
         """Of the model by which the output is moved; empty where none is used."""
         if mode is not Mode.AUTOMATIC:
             return ""
-        return next(rung.model_hash for rung in self._rungs if rung.name == self._ladder.leader)
+        return self._leading.model_hash
+
+    @property
+    def _leading(self) -> Rung:
+        return next(rung for rung in self._rungs if rung.name == self._ladder.leader)
 
     async def _climb(self, moment: Moment) -> Rung | None:
         """Asks every rung how it is and lets the ladder choose; None when none can lead."""

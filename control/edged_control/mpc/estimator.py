@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from edged_control.mpc.disturbances import Disturbances
+from edged_control.mpc.disturbances import Observer
 from edged_control.process_model.state_space import Array
 
 
@@ -36,11 +36,13 @@ class Estimate(NamedTuple):
 class Estimator:
     """Follows the plant from measurements and applied inputs, in the units of its process."""
 
-    def __init__(self, process: Process, disturbances: Disturbances) -> None:
+    def __init__(self, process: Process, observer: Observer, outputs: int) -> None:
         self._process = process
-        self._disturbances = disturbances
+        self._observer = observer
         self._estimate: Estimate | None = None
-        self.innovation = np.zeros(len(disturbances.c))
+        self.innovation = np.zeros(outputs)
+        self.evidence = 0.0
+        """How well the last measurement was foreseen, as its observer tells it; 0 where nothing was to foresee."""
 
     @property
     def estimate(self) -> Estimate | None:
@@ -56,19 +58,19 @@ class Estimator:
 
         With no estimate to start from, the plant is taken to stand still.
         """
-        process, known = self._process, self._disturbances
+        process, observer = self._process, self._observer
+        self.evidence = 0.0
         if self._estimate is None:
-            steady = process.steady(applied)
-            surplus = np.nan_to_num(measured - process.outputs(steady))
-            self._estimate = Estimate(steady, known.rest @ surplus)
-            self.innovation = np.zeros_like(surplus)
-            return self._estimate
-        state, disturbance = self._estimate
-        for _ in range(periods):
-            state = process.advance(state, applied)
-            disturbance = known.a @ disturbance
-        if periods:
-            self.innovation = np.nan_to_num(measured - process.outputs(state) - known.c @ disturbance)
-            disturbance = disturbance + known.gain @ self.innovation
-        self._estimate = Estimate(state, disturbance)
+            state = process.steady(applied)
+            observer.begin(np.nan_to_num(measured - process.outputs(state)))
+            self.innovation = np.zeros_like(self.innovation)
+        else:
+            state = self._estimate.state
+            for _ in range(periods):
+                state = process.advance(state, applied)
+                observer.advance()
+            if periods:
+                self.innovation = observer.correct(measured - process.outputs(state))
+                self.evidence = observer.evidence
+        self._estimate = Estimate(state, observer.state)
         return self._estimate

@@ -112,6 +112,10 @@ def _path_faults(group: Group, settings: MpcSettings, model: ProcessModel) -> li
         if not model.channels[i][j].gain:
             text = f"in this model {loop.output} does not move {loop.process_value}, as the loop {loop.name} wants it"
             faults.append(((*group.field, "model"), text))
+    for j, entry in enumerate(settings.inputs):
+        if entry.dead_time_factors and not any(row[j].gain and row[j].dead_time_seconds for row in model.channels):
+            text = f"in this model {entry.signal} has no dead time that could be another: leave dead_time_factors out"
+            faults.append(((*group.field, "inputs", j, "dead_time_factors"), text))
     return faults
 
 

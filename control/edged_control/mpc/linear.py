@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edged_control.mpc.disturbances import Disturbances, DisturbanceTuning, at_inputs, at_outputs
+from edged_control.mpc.disturbances import Disturbances, DisturbanceTuning, Observer, at_outputs, seen_after
 from edged_control.mpc.estimator import Estimate, Estimator
 from edged_control.mpc.horizon import Horizon, OutputLimits, Problem
+from edged_control.mpc.loads import Load, at_inputs
 from edged_control.process_model.linear import ProcessModel
 from edged_control.process_model.state_space import Array, discretise
 
@@ -40,7 +41,7 @@ class MpcTuning:
     `error_scales` are errors of the outputs that hurt alike, `move_seconds` for each input how slowly it is to move
     (the time over which a step is spread where nothing presses), `reference_seconds` for each output the time constant
     in which it is brought to its set-point (0: as fast as the moves allow). Disturbances are looked for at the outputs;
-    where there are `loads`, how far that of each input walks in an hour, at the inputs, against `noises` of outputs.
+    where there are `loads`, one for each input, at the inputs, against `noises` of outputs.
     """
 
     period_seconds: float
@@ -49,7 +50,7 @@ class MpcTuning:
     move_seconds: tuple[float, ...]
     reference_seconds: tuple[float, ...]
     disturbances: tuple[DisturbanceTuning, ...]
-    loads: tuple[float, ...] = ()
+    loads: tuple[Load, ...] = ()
     noises: tuple[float, ...] = ()
 
 
@@ -81,10 +82,13 @@ class Fault(NamedTuple):
 
 
 class Mpc:
-    """Call `track` in every period in which somebody else moves the inputs, `update` in every other.
+    """Call `update` in every period, `track` where no plan is needed.
 
     Deterministic: the same calls give the same numbers.
     """
+
+    assumed = ""
+    """It knows one model alone."""
 
     def __init__(
         self,
@@ -98,13 +102,13 @@ class Mpc:
         self._low = np.array([limit.low for limit in limits])
         self._high = np.array([limit.high for limit in limits])
         self._step = np.array([limit.rate_per_second for limit in limits]) * tuning.period_seconds
-        disturbances = _disturbances(model, tuning)
-        self._estimator = Estimator(system, disturbances)
+        disturbances, observer = _disturbances(model, tuning)
+        self._estimator = Estimator(system, observer, len(model.outputs))
         self._horizon = Horizon(model, tuning.period_seconds, tuning.horizon_seconds)
         points = self._horizon.points
         responses = system.step_responses(int(points[-1]))
         self._held = responses[points]
-        self._free = np.stack([system.c @ np.linalg.matrix_power(system.a, int(n)) for n in points])
+        self._free = seen_after(system.a, system.c, points)
         self._ramps = self._horizon.ramps(responses)
         self._disturbed = disturbances.after(points)
         self._gains = np.array([[channel.gain for channel in row] for row in model.channels])
@@ -120,6 +124,11 @@ class Mpc:
     def innovation(self) -> Array:
         """By how much the last measurements differed from what was predicted one period before, in output units."""
         return self._estimator.innovation
+
+    @property
+    def evidence(self) -> float:
+        """How well they were foreseen where loads are looked for: the logarithm of their probability density."""
+        return self._estimator.evidence
 
     def reset(self) -> None:
         """Forgets the plant: the next measurement starts anew, as after a restart."""
@@ -138,8 +147,22 @@ class Mpc:
         self.reset()
 
     def track(self, outputs: Sequence[float], applied: Sequence[float], seconds: float) -> None:
-        """Follows the plant without a plan: `applied` was read back and held in the `seconds` since the last call."""
-        self._follow(_numbers(outputs), _numbers(applied), seconds)
+        """Follows the plant: `applied` was read back and held in the `seconds` since the last call.
+
+        Unknown inputs or a long pause make the estimate start anew; unknown outputs are waited out.
+        """
+        measured, held = _numbers(outputs), _numbers(applied)
+        pause = seconds / self._tuning.period_seconds
+        if not (0.0 <= pause <= LONGEST_PAUSE_PERIODS and np.isfinite(held).all()):
+            self._origin, pause = None, 0.0
+            self._estimator.reset()
+        self.began = self._origin is None
+        if self._origin is None:
+            if not (np.isfinite(held).all() and np.isfinite(measured).all()):
+                return
+            self._origin = (held, measured)
+        applied_from, measured_from = self._origin
+        self._estimator.follow(measured - measured_from, held - applied_from, round(pause))
 
     def update(
         self,
@@ -153,9 +176,21 @@ class Mpc:
 
         An output that does not count may be NaN: it is waited out.
         """
+        self.track(outputs, applied, seconds)
+        return self.plan(set_points, outputs, applied, seconds, part)
+
+    def plan(
+        self,
+        set_points: Sequence[float],
+        outputs: Sequence[float],
+        applied: Sequence[float],
+        seconds: float,
+        part: Part = EVERYTHING,
+    ) -> Plan | Fault:
+        """What `update` answers, once the plant has been followed to here."""
         wanted, measured, held = _numbers(set_points), _numbers(outputs), _numbers(applied)
         free, count = _chosen(part.free, len(held)), _chosen(part.count, len(measured))
-        estimate = self._follow(measured, held, seconds)
+        estimate = self._estimator.estimate
         needed = (wanted, measured[list(count)], held)
         if not all(np.isfinite(numbers).all() for numbers in needed) or not math.isfinite(seconds):
             return Fault("an input is not a finite number")
@@ -167,20 +202,6 @@ class Mpc:
             return Fault("nothing is known of the plant yet")
         self._choose(free, count)
         return self._planned(wanted, held, estimate, list(free), list(count))
-
-    def _follow(self, measured: Array, applied: Array, seconds: float) -> Estimate | None:
-        """The estimate now. Unknown inputs or a long pause make it start anew; unknown outputs are waited out."""
-        pause = seconds / self._tuning.period_seconds
-        if not (0.0 <= pause <= LONGEST_PAUSE_PERIODS and np.isfinite(applied).all()):
-            self._origin, pause = None, 0.0
-            self._estimator.reset()
-        self.began = self._origin is None
-        if self._origin is None:
-            if not (np.isfinite(applied).all() and np.isfinite(measured).all()):
-                return None
-            self._origin = (applied, measured)
-        applied_from, measured_from = self._origin
-        return self._estimator.follow(measured - measured_from, applied - applied_from, round(pause))
 
     def _choose(self, free: tuple[int, ...], count: tuple[int, ...]) -> None:
         """Takes the problem of these inputs and outputs; what another left behind is no start for it."""
@@ -230,7 +251,7 @@ class Mpc:
         )
 
 
-def _disturbances(model: ProcessModel, tuning: MpcTuning) -> Disturbances:
+def _disturbances(model: ProcessModel, tuning: MpcTuning) -> tuple[Disturbances, Observer]:
     if tuning.loads:
         return at_inputs(model, tuning.loads, tuning.noises, tuning.period_seconds)
     return at_outputs(tuning.disturbances, tuning.period_seconds)

@@ -25,6 +25,9 @@ from edged_control.process_model.state_space import Array
 class NonlinearMpc:
     """Called like `mpc.Mpc`. Deterministic as long as no time limit ends a solve."""
 
+    assumed = ""
+    """It knows one model alone."""
+
     def __init__(
         self, settings: NonlinearMpcSettings, limits: InputLimits, period_seconds: float, processor_seconds: float
     ) -> None:
@@ -32,8 +35,8 @@ class NonlinearMpc:
         dead_periods = round(settings.furnace.throat_dead_time_seconds / period_seconds)
         tuning = DisturbanceTuning(settings.disturbance_lag_seconds, settings.disturbance_settling_seconds)
         self._process = FurnaceProcess(furnace_of(settings.furnace), period_seconds, dead_periods)
-        disturbances = at_outputs((tuning,), period_seconds)
-        self._estimator = Estimator(self._process, disturbances)
+        disturbances, observer = at_outputs((tuning,), period_seconds)
+        self._estimator = Estimator(self._process, observer, 1)
         step_periods = max(1, round(settings.horizon_seconds / (PLAN_STEPS * period_seconds)))
         self._points: Array = dead_periods + step_periods * np.arange(PLAN_STEPS + 1, dtype=np.float64)
         self._disturbed = disturbances.after(self._points)[:, 0]

@@ -9,6 +9,8 @@ from edged.controller_settings import MpcInputSettings, MpcOutputSettings, MpcSe
 from edged_control.mpc.disturbances import DisturbanceTuning
 from edged_control.mpc.horizon import OutputLimits
 from edged_control.mpc.linear import InputLimits, Mpc, MpcTuning
+from edged_control.mpc.loads import Load
+from edged_control.mpc.multiple import Deviations, MultipleModelMpc, variants_of
 from edged_control.process_model.linear import Channel, ProcessModel
 
 MOVE_SHARE, REFERENCE_SHARE, DISTURBANCE_LAG_SHARE, SETTLING_SHARE, HORIZON_SPANS = 0.1, 0.4, 0.5, 0.2, 2.5
@@ -25,7 +27,7 @@ def build(
     limits: Sequence[InputLimits],
     period_seconds: float,
     noises: Sequence[float] = (),
-) -> Mpc:
+) -> Mpc | MultipleModelMpc:
     """The controller; `noises` are the deviations that the identification left. Raises UnusableModel."""
     tuning = MpcTuning(
         period_seconds=period_seconds,
@@ -37,11 +39,18 @@ def build(
             DisturbanceTuning(output.disturbance_lag_seconds, output.disturbance_settling_seconds)
             for output in settings.outputs
         ),
-        loads=tuple(entry.load_per_hour for entry in settings.inputs if entry.load_per_hour is not None),
+        loads=tuple(
+            Load(entry.load_per_hour, entry.load_jump) for entry in settings.inputs if entry.load_per_hour is not None
+        ),
         noises=tuple(noises),
     )
     bands = [_band(output.low, output.high) for output in settings.outputs]
-    return Mpc(model, tuning, limits, bands)
+    variants = variants_of(
+        model, [Deviations(entry.gain_factors, entry.dead_time_factors) for entry in settings.inputs]
+    )
+    if len(variants) == 1:
+        return Mpc(model, tuning, limits, bands)
+    return MultipleModelMpc(variants, tuning, limits, bands)
 
 
 def proposed(model: ProcessModel, path: Path, error_scales: Sequence[float], period_seconds: float) -> MpcSettings:

@@ -75,7 +75,8 @@ class Question(Message):
 class Answer(Message):
     """What is to be applied, or the fault for which there is nothing; and by how much the prediction was wrong.
 
-    `began` tells that nothing was known of the plant before this question.
+    `began` tells that nothing was known of the plant before this question, `assumed` how the model that planned differs
+    from the identified one, empty where it does not.
     """
 
     number: int
@@ -84,6 +85,7 @@ class Answer(Message):
     solve_seconds: NotNegative = 0.0
     began: bool = False
     fault: str = ""
+    assumed: str = ""
 
 
 class Garbled(ValueError):

@@ -8,6 +8,7 @@ import time
 from edged.controller_settings import MpcSettings
 from edged_control.mpc.furnace_model import furnace_hash
 from edged_control.mpc.linear import InputLimits, Mpc, Part, Plan
+from edged_control.mpc.multiple import MultipleModelMpc
 from edged_control.mpc.nonlinear import NonlinearMpc
 from edged_control.mpc.settings import build
 from edged_control.process_model.linear import decoded
@@ -22,7 +23,7 @@ class Workbench:
 
     def __init__(self, setup: Setup) -> None:
         limits = [InputLimits(limit.low, limit.high, limit.rate_per_second) for limit in setup.limits]
-        self._mpc: Mpc | NonlinearMpc
+        self._mpc: Mpc | MultipleModelMpc | NonlinearMpc
         if isinstance(setup.settings, MpcSettings):
             artefact = decoded(setup.artefact.encode(), "the artefact")
             self.model_hash = artefact.hash
@@ -47,6 +48,7 @@ class Workbench:
             errors=tuple(map(float, self._mpc.innovation)),
             solve_seconds=seconds,
             began=self._mpc.began,
+            assumed=self._mpc.assumed,
         )
         changes = {"inputs": plan.inputs} if isinstance(plan, Plan) else {"fault": plan.reason}
         return told.model_copy(update=changes)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from edged.controller_settings import MpcSettings
 from edged.settings import LoopSettings
 from edged_control.ladder.controllers import SolverFactory
 from edged_control.mpc.settings import proposed
@@ -57,9 +58,9 @@ def _workbench(setup: str) -> Workbench:
     return Workbench(Setup.model_validate_json(setup))
 
 
-def artefact(gain: float = GAIN, residual: float = 0.01) -> Artefact:
+def artefact(gain: float = GAIN, residual: float = 0.01, dead_time: float = DELAY_SECONDS) -> Artefact:
     """What an identification of the simulated ribbon finds, or should have found."""
-    channel = Channel(gain, DELAY_SECONDS, LAG_SECONDS)
+    channel = Channel(gain, dead_time, LAG_SECONDS)
     model = ProcessModel((Port(BELT, "m/min"),), (Port(THICKNESS, "mm"),), ((channel,),))
     return Artefact(model, 1.0, (95.0,), (93.0,), (residual,), "step test", "0" * 64)
 
@@ -80,11 +81,15 @@ def solver_factory(solvers: list[InlineSolver]) -> SolverFactory:
     return build
 
 
-def mpc_rig(make_rig: MakeRig, found: Artefact | None = None) -> tuple[Rig, InlineSolver]:
-    """A rig whose loop runs under MPC, and the solver of its first daemon."""
+def mpc_rig(make_rig: MakeRig, found: Artefact | None = None, **changes: object) -> tuple[Rig, InlineSolver]:
+    """A rig whose loop runs under MPC, and the solver of its first daemon; `changes` are those of the MPC's input."""
     found = found or artefact()
+    loop = mpc_loop(LOOP, found)
+    assert isinstance(loop.controller, MpcSettings)
+    inputs = tuple(entry.model_copy(update=changes) for entry in loop.controller.inputs)
+    loop = loop.model_copy(update={"controller": loop.controller.model_copy(update={"inputs": inputs})})
     solvers: list[InlineSolver] = []
-    rig = make_rig(loop=mpc_loop(LOOP, found), artefact=found, build_solver=solver_factory(solvers), solvers=solvers)
+    rig = make_rig(loop=loop, artefact=found, build_solver=solver_factory(solvers), solvers=solvers)
     return rig, solvers[0]
 
 

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edged_control.mpc.disturbances import DisturbanceTuning, at_inputs, at_outputs
+from edged_control.mpc.disturbances import DisturbanceTuning, at_outputs
 from edged_control.mpc.estimator import Estimator
 from edged_control.mpc.horizon import OutputLimits
 from edged_control.mpc.linear import Fault, InputLimits, Mpc, MpcTuning, Part, Plan
+from edged_control.mpc.loads import Load, at_inputs
 from edged_control.mpc.qp import Solver
 from edged_control.process_model.linear import Channel, Port, ProcessModel, UnusableModel
 from edged_control.process_model.state_space import StateSpace, discretise
@@ -300,7 +301,7 @@ def test_a_part_that_comes_and_goes_plans_as_one_that_was_always_so() -> None:
     assert planned(switched.mpc.update(*now, part)).inputs == planned(fresh.mpc.update(*now, part)).inputs
 
 
-LOADED = replace(PAIR_TUNING, loads=(20.0, 20.0), noises=(0.5, 0.01))
+LOADED = replace(PAIR_TUNING, loads=(Load(20.0), Load(20.0)), noises=(0.5, 0.01))
 
 
 @given(load=st.floats(-3.0, 3.0), other=st.floats(-3.0, 3.0))
@@ -319,8 +320,12 @@ def test_what_a_load_will_still_do_to_the_other_output_is_foreseen() -> None:
     )
     plant, nothing = discretise(plain, 1.0), np.zeros(2)
     off = []
-    for known in (at_inputs(plain, (120.0, 120.0), (0.05, 0.001), 1.0), at_outputs(PAIR_TUNING.disturbances, 1.0)):
-        estimator, state = Estimator(plant, known), plant.steady(nothing)
+    loads = (Load(120.0), Load(120.0))
+    for known, observer in (
+        at_inputs(plain, loads, (0.05, 0.001), 1.0),
+        at_outputs(PAIR_TUNING.disturbances, 1.0),
+    ):
+        estimator, state = Estimator(plant, observer, 2), plant.steady(nothing)
         for _ in range(8):
             found = estimator.follow(plant.c @ state, nothing, 1)
             state = plant.a @ state + plant.b @ np.array([4.0, 0.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -86,6 +87,57 @@ def test_a_loop_that_leaves_makes_the_model_one_for_other_signals(pair: Path) ->
     assert len(found) == 2
     assert "control.loops.0.controller.inputs: must be furnace/temperature_setpoint alone" in found[0]
     assert "control.loops.0.controller.outputs: must be forming/glass_temperature alone" in found[1]
+
+
+LOADED = {"furnace": "            load_per_hour: 2\n", "belt": "            load_per_hour: 0.5\n"}
+
+
+@pytest.mark.parametrize(
+    ("furnace", "belt", "place", "words"),
+    [
+        ("load_jump: 5", "", "0.controller", "need load_per_hour, which furnace/temperature_setpoint does not have"),
+        ("", "dead_time_factors: [1.4]", "0.controller", "which forming/belt_speed_setpoint does not have"),
+        ("load_jump: -5", "loaded", "0.controller.inputs.0.load_jump", "greater than or equal to 0, got -5"),
+        ("gain_factors: [0.8]", "loaded", "0.controller.inputs.0.gain_factors.0", "greater than 1, got 0.8"),
+        ("gain_factors: [.nan]", "loaded", "0.controller.inputs.0.gain_factors.0", "got nan"),
+        ("dead_time_factors: [0.1]", "loaded", "0.controller.inputs.0.dead_time_factors.0", "0.2, got 0.1"),
+        (
+            "dead_time_factors: [1.0, 1.4]",
+            "loaded",
+            "0.controller",
+            "must differ from 1 and from each other, got 1, 1.4",
+        ),
+        ("gain_factors: [1.3, 1.3]", "loaded", "0.controller", "from each other, got 1.3, 1.3"),
+        (
+            "gain_factors: [1.3, 1.6]; dead_time_factors: [0.8, 1.2, 1.4]",
+            "dead_time_factors: [0.8, 1.2, 1.4]",
+            "0.controller",
+            "may make 36 models, got 48",
+        ),
+    ],
+)
+def test_what_a_plant_may_be_has_to_make_sense(pair: Path, furnace: str, belt: str, place: str, words: str) -> None:
+    text = pair.read_text()
+    has_loads = belt == "loaded" or "; " in furnace
+    for lines, added, loaded in ((FURNACE, furnace, LOADED["furnace"]), (BELT, belt, LOADED["belt"])):
+        parts = added.split("; ") if added not in {"", "loaded"} else []
+        fields = "".join(f"            {part}\n" for part in parts)
+        text = text.replace(lines, lines + fields + (loaded if has_loads else ""))
+    pair.write_text(text)
+    found = faults(pair)
+    assert any(f"control.loops.{place}: " in fault and words in fault for fault in found), found
+
+
+def test_a_dead_time_that_is_none_cannot_be_another(pair: Path) -> None:
+    path = pair.parent / "models" / "glass.json"
+    found = load_artefact(path)
+    without = tuple((first, replace(second, dead_time_seconds=0.0)) for first, second in found.model.channels)
+    save(changed(found, channels=without), path)
+    text = pair.read_text().replace(FURNACE, FURNACE + LOADED["furnace"])
+    pair.write_text(text.replace(BELT, BELT + LOADED["belt"] + "            dead_time_factors: [1.4]\n"))
+    (fault,) = faults(pair)
+    assert "control.loops.0.controller.inputs.1.dead_time_factors: " in fault
+    assert "forming/belt_speed_setpoint has no dead time" in fault
 
 
 @pytest.mark.parametrize(

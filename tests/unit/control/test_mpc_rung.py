@@ -222,3 +222,23 @@ def test_an_engineer_who_asks_for_auto_trusts_the_model_and_an_operator_does_not
         assert finish(rig.control.desk.act(order)).outcome is Outcome.ACCEPTED
         rig.step(4)
         assert rig.status.rung == rung
+
+
+def test_a_dead_time_that_is_another_than_the_model_says_is_found_and_told(make_rig: MakeRig) -> None:
+    found = artefact(residual=0.005, dead_time=3.5)
+    rig, solver = mpc_rig(make_rig, found, load_per_hour=10.0, load_jump=15.0, dead_time_factors=(1.5, 2.0))
+    rng = random.Random(6)
+    rig.plc.noise = [rng.gauss(0.0, 0.005) for _ in range(997)]
+    rig.step(10)
+    assert (rig.status.controller, rig.status.assumed) == ("mpc", "")
+    for factor in (STEP_UP, 1.0 / STEP_UP) * 2:
+        rig.plc.product *= factor
+        rig.step(100)
+    assert (rig.status.controller, rig.status.assumed) == ("mpc", "dead time of line_a/forming/belt_speed_setpoint x2")
+    decided = rig.road.decisions(DecisionPhase.DECIDED)
+    assert {(decision.controller, decision.model_hash) for decision in decided} == {("mpc", found.hash)}
+    solver.restart()
+    rig.step()
+    assert (rig.status.controller, rig.status.assumed) == ("pid", "")
+    rig.step(5)
+    assert (rig.status.controller, rig.status.assumed) == ("mpc", "")
