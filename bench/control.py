@@ -6,15 +6,15 @@ import argparse
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bench.control_contenders import Dials, LinearMpc, PidPair, SimcPid
+from bench.control_contenders import NONE, Dials, LinearMpc, PidPair, SimcPid
 from bench.control_floor import least_error
 from bench.control_loop import LOAD_SPAN, Controller, Trace, run
 from bench.control_pictures import draw
-from bench.control_plants import CHANGEOVER, COLD_END, COUPLED, NOMINAL, SCORED, SINGLES, Case, Mismatch
+from bench.control_plants import BEYOND, CHANGEOVER, COLD_END, COUPLED, NOMINAL, SCORED, SINGLES, Case, Mismatch
 from bench.processes import PROJECT
 from bench.report import Bar, Report, percentile
 from edged_control.mpc.loads import Load
@@ -29,6 +29,9 @@ PICTURES = PROJECT / "docs" / "pictures"
 FURNACE_MAY_BE = Deviations(dead_time=(1.2, 1.4))
 BELT_MAY_BE = Deviations(gain=(1.25,), dead_time=(0.8, 1.2, 1.4))
 """What the MPC of both takes for possible beside its model; no scored plant is among it."""
+
+LOADS, JUMPS, EVERYTHING = TOLD = ("loads", "jumps", "everything")
+"""Loads that walk, loads that jump too, and a plant that differs from the model too."""
 
 
 def coupled_dials(load: Load, belt_move: float) -> tuple[Dials, Dials]:
@@ -108,8 +111,10 @@ def total(scores: Sequence[Score]) -> Score:
 class Comparison:
     """Runs the contenders and gathers rows, bars and solve times."""
 
-    def __init__(self, seeds: Sequence[int]) -> None:
+    def __init__(self, seeds: Sequence[int], told: str = EVERYTHING, plants: Sequence[Mismatch] = SCORED) -> None:
         self.seeds = seeds
+        self._told = told
+        self._plants = plants
         self.report = Report(
             "control", ("loop", "against", "plant", "output", "IAE ratio", "travel ratio", "min out MPC", "min out PID")
         )
@@ -121,7 +126,7 @@ class Comparison:
     def case(self, case: Case, against: str, rival: Maker) -> list[Compared]:
         """Every scored plant."""
         found = []
-        for mismatch in SCORED:
+        for mismatch in self._plants:
             mpc = self._own(case, mismatch)
             pid = self._runs(case, mismatch, partial(rival, case))
             found.append(Compared(mismatch, mpc, pid))
@@ -144,7 +149,7 @@ class Comparison:
         """The MPC's runs are the same whoever it is compared with."""
         key = (case.name, mismatch.name)
         if key not in self._known:
-            self._known[key] = self._runs(case, mismatch, partial(_mpc, case))
+            self._known[key] = self._runs(case, mismatch, partial(_mpc, case, self._told))
         return self._known[key]
 
     def _runs(self, case: Case, mismatch: Mismatch, make: Callable[[], Controller]) -> tuple[Score, ...]:
@@ -198,9 +203,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench control", description=__doc__)
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="noise seeds per plant")
     parser.add_argument("--only", choices=[case.name for case in COUPLES], help="this coupled plant alone")
+    parser.add_argument("--told", choices=TOLD, default=EVERYTHING, help="what the MPC of furnace and belt expects")
+    parser.add_argument("--beyond", action="store_true", help="on plants further from the model than anybody expects")
     parser.add_argument("--pictures", type=Path, help=f"draw the responses into this folder ({PICTURES})")
     options = parser.parse_args(arguments)
-    comparison = Comparison(tuple(range(1, options.seeds + 1)))
+    plants = BEYOND if options.beyond else SCORED
+    comparison = Comparison(tuple(range(1, options.seeds + 1)), options.told, plants)
     if options.only is None:
         singles(comparison)
     chosen = [case for case in COUPLES if options.only in (None, case.name)]
@@ -224,8 +232,15 @@ def main(arguments: Sequence[str]) -> int:
     return report.show()
 
 
-def _mpc(case: Case) -> Controller:
-    return LinearMpc(case, DIALS[case.name])
+def _mpc(case: Case, told: str = EVERYTHING) -> Controller:
+    return LinearMpc(case, [_less(dial, told) for dial in DIALS[case.name]])
+
+
+def _less(dial: Dials, told: str) -> Dials:
+    """A tuning for whoever is told less of what may come."""
+    if told == EVERYTHING or dial.load is None:
+        return dial
+    return replace(dial, deviations=NONE, load=dial.load if told == JUMPS else Load(dial.load.per_hour))
 
 
 def _decoupled(case: Case) -> Controller:

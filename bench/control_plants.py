@@ -95,6 +95,14 @@ SCORED = (
     Mismatch("dead time +50 %", dead_time=1.5),
     Mismatch("lags +30 %", lags=1.3),
 )
+BEYOND = (
+    NOMINAL,
+    Mismatch("gain +60 %", gain=1.6),
+    Mismatch("gain -50 %", gain=0.5),
+    Mismatch("dead time +80 %", dead_time=1.8),
+    Mismatch("dead time -30 %", dead_time=0.7),
+)
+"""Further from the model than any controller is tuned for."""
 TUNED_ON = (
     Mismatch("gain +20 %, lags -15 %", gain=1.2, lags=0.85),
     Mismatch("gain -20 %, dead time +10 %", gain=0.8, dead_time=1.1),

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edged.clock import SystemClock
 from edged.supervise import start_task
 from edged_control.mpc.settings import proposed
 from edged_control.process_model.linear import Artefact, Channel, Port, ProcessModel, encoded
+from edged_control.process_model.state_space import discretise
 from edged_control.solver.messages import LONGEST_DEADLINE_SECONDS, Answer, InputRange, Question, Setup, framed
 from edged_control.solver.process import COMMAND, SolverProcess
 
 BELT, THICKNESS = Port("line_a/forming/belt_speed_setpoint", "m/min"), Port("line_a/forming/thickness", "mm")
 MODEL = ProcessModel((BELT,), (THICKNESS,), ((Channel(-0.027, 7.0, 1.0, 0.8),),))
 ARTEFACT = Artefact(MODEL, 1.0, (95.0,), (93.0,), (0.01,), "step test", "0" * 64)
+SETTINGS = proposed(MODEL, Path("belt.json"), [1.0], 1.0)
 SETUP = Setup(
     artefact=encoded(ARTEFACT),
-    settings=proposed(MODEL, Path("belt.json"), [1.0], 1.0),
+    settings=SETTINGS,
     limits=(InputRange(low=50.0, high=200.0, rate_per_second=1 / 3),),
     period_seconds=60.0,
 )
@@ -94,6 +99,31 @@ async def test_it_answers_like_the_controller_in_this_process() -> None:
             assert answer.inputs == expected.inputs
             assert answer.errors == expected.errors
             assert answer.fault == ""
+
+
+async def test_as_many_models_as_an_input_may_have_are_ready_in_time_and_it_tells_which_one_it_takes() -> None:
+    known = {
+        "load_per_hour": 20.0,
+        "gain_factors": (1.2, 1.4, 1.6, 1.8),
+        "dead_time_factors": (0.6, 0.7, 0.8, 0.9, 1.25, 1.5),
+    }
+    inputs = tuple(entry.model_copy(update=known) for entry in SETTINGS.inputs)
+    settings = SETTINGS.model_copy(update={"inputs": inputs})
+    setup = SETUP.model_copy(update={"settings": settings, "period_seconds": 1.0})
+    late = replace(MODEL.channels[0][0], dead_time_seconds=1.5 * 7.0)
+    plant = discretise(replace(MODEL, channels=((late,),)), 1.0)
+    state, applied, rng = plant.steady(np.zeros(1)), 150.0, random.Random(1)
+    async with solver(setup=setup) as process:
+        await ready(process)
+        for number in range(1, 201):
+            wanted = 4.0 if number // 40 % 2 else 4.1
+            shown = 4.0 + float(plant.outputs(state)[0]) + rng.gauss(0.0, 0.005)
+            asked = {"number": number, "set_points": (wanted,), "outputs": (shown,), "applied": (applied,)}
+            answer = await process.ask(question(number).model_copy(update={**asked, "seconds": min(number - 1.0, 1.0)}))
+            assert answer.fault == ""
+            (applied,) = answer.inputs
+            state = plant.advance(state, np.array([applied - 150.0]))
+    assert answer.assumed == "dead time of line_a/forming/belt_speed_setpoint x1.5"
 
 
 async def test_a_killed_process_is_known_at_once_and_another_takes_its_place() -> None:

@@ -119,11 +119,16 @@ def _body(settings: MpcSettings, artefact: Artefact) -> list[str]:
         f"  horizon_seconds: {settings.horizon_seconds:g}      # how far it looks ahead",
         "  inputs:                  # in the order of the model",
     ]
-    for entry in settings.inputs:
+    for entry, port in zip(settings.inputs, artefact.model.inputs, strict=True):
         lines += [
             f"    - signal: {entry.signal}",
             f"      move_seconds: {entry.move_seconds:g}      # more: calmer moves, slower answers",
         ]
+        if artefact.model.dynamics is None:
+            lines += [
+                f"      # load_per_hour: how far an unseen load of it walks, in {port.unit}, for all inputs or none;",
+                "      # then also load_jump:, dead_time_factors: and gain_factors: how loads and plant may differ",
+            ]
     lines.append("  outputs:")
     for output, unit in zip(settings.outputs, units, strict=True):
         lines += [
