@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from edged.controller_settings import MpcSettings
 from edged.settings import LoopSettings
 from edged_control.ladder.controllers import SolverFactory
 from edged_control.mpc.settings import proposed
@@ -65,9 +64,11 @@ def artefact(gain: float = GAIN, residual: float = 0.01, dead_time: float = DELA
     return Artefact(model, 1.0, (95.0,), (93.0,), (residual,), "step test", "0" * 64)
 
 
-def mpc_loop(loop: LoopSettings, found: Artefact) -> LoopSettings:
-    """The loop under MPC, with the rig's PID as its fallback."""
-    settings = proposed(found.model, Path("belt.json"), [1.0], 1.0).model_copy(update={"fallback": LOOP.controller})
+def mpc_loop(loop: LoopSettings, found: Artefact, **changes: object) -> LoopSettings:
+    """The loop under MPC, with the rig's PID as its fallback; `changes` are those of the MPC's input."""
+    settings = proposed(found.model, Path("belt.json"), [1.0], 1.0)
+    inputs = tuple(entry.model_copy(update=changes) for entry in settings.inputs)
+    settings = settings.model_copy(update={"inputs": inputs, "fallback": LOOP.controller})
     return loop.model_copy(update={"controller": settings})
 
 
@@ -84,11 +85,8 @@ def solver_factory(solvers: list[InlineSolver]) -> SolverFactory:
 def mpc_rig(make_rig: MakeRig, found: Artefact | None = None, **changes: object) -> tuple[Rig, InlineSolver]:
     """A rig whose loop runs under MPC, and the solver of its first daemon; `changes` are those of the MPC's input."""
     found = found or artefact()
-    loop = mpc_loop(LOOP, found)
-    assert isinstance(loop.controller, MpcSettings)
-    inputs = tuple(entry.model_copy(update=changes) for entry in loop.controller.inputs)
-    loop = loop.model_copy(update={"controller": loop.controller.model_copy(update={"inputs": inputs})})
     solvers: list[InlineSolver] = []
+    loop = mpc_loop(LOOP, found, **changes)
     rig = make_rig(loop=loop, artefact=found, build_solver=solver_factory(solvers), solvers=solvers)
     return rig, solvers[0]
 

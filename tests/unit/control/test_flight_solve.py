@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from edged_control.flight.boundary import Flight
 from edged_control.flight.file import FlightFile, flight_path
 from edged_control.flight.reader import FlightReader
 from edged_control.flight.recorder import KEY_FRAME_SECONDS, FlightRecorder
+from edged_control.process_model.linear import Artefact
 from edged_control.replay.run import Replayed, replay_file
 from edged_control.solver.process import TOO_LATE
 from tests.unit.control.inline_solver import InlineSolver, answered, artefact, mpc_loop, solver_factory
@@ -31,12 +33,13 @@ LATE = answered(inputs=(), errors=(), solve_seconds=0.0, fault=f"{TOO_LATE} 0.2 
 class Box:
     """A rig under MPC whose flight goes to a file."""
 
-    def __init__(self, make_rig: MakeRig, folder: Path) -> None:
+    def __init__(self, make_rig: MakeRig, folder: Path, found: Artefact | None = None, **changes: object) -> None:
         self.path = flight_path(folder, "line_a")
         self.solvers: list[InlineSolver] = []
-        found = artefact()
+        found = found or artefact()
+        loop = mpc_loop(LOOP, found, **changes)
         self.rig: Rig = make_rig(
-            loop=mpc_loop(LOOP, found), artefact=found, build_solver=solver_factory(self.solvers), solvers=self.solvers
+            loop=loop, artefact=found, build_solver=solver_factory(self.solvers), solvers=self.solvers
         )
         self.plan = blueprint(self.rig)
         self.rig.flight = self.begin
@@ -70,6 +73,20 @@ def box(make_rig: MakeRig, tmp_path: Path) -> Box:
 
 def test_behind_a_key_frame_a_solver_knows_what_came_before(box: Box) -> None:
     box.fly()
+    found = box.replay(20)
+    assert (found.report.cycles, found.report.before, found.report.differences) == (21, 0, [])
+
+
+def test_behind_a_key_frame_it_knows_how_the_plant_differs_from_its_model(make_rig: MakeRig, tmp_path: Path) -> None:
+    expected = {"load_per_hour": 10.0, "load_jump": 15.0, "dead_time_factors": (1.5, 2.0)}
+    box = Box(make_rig, tmp_path, artefact(residual=0.005, dead_time=3.5), **expected)
+    box.rig.plc.noise = [0.005 * math.sin(at * at) for at in range(997)]
+    for factor in (STEP_UP, 1.0 / STEP_UP):
+        box.rig.plc.product *= factor
+        box.rig.step(100)
+    assert box.rig.status.assumed.endswith("x2")
+    box.fly()
+    assert box.rig.status.assumed.endswith("x2")
     found = box.replay(20)
     assert (found.report.cycles, found.report.before, found.report.differences) == (21, 0, [])
 
