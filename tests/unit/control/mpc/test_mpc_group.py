@@ -15,7 +15,7 @@ from edged.config import load
 from edged_control.ladder.controllers import load_models
 from edged_control.process_model.linear import Channel, Port, ProcessModel, save
 from edged_control.process_model.linear import load as load_artefact
-from tests.unit.control.test_controllers import changed, faults
+from tests.unit.control.ladder.test_controllers import changed, faults
 
 FURNACE = "          - signal: furnace/temperature_setpoint\n            move_seconds: 170\n"
 BELT = "          - signal: forming/belt_speed_setpoint\n            move_seconds: 4\n"
