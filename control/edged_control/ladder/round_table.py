@@ -15,7 +15,7 @@ from typing import NamedTuple
 from edged_control.gate import PROCESS_VALUE_AGE_PERIODS
 from edged_control.limits.envelope import EffectiveLimits
 from edged_control.solver.messages import Answer, InputRange, Question
-from edged_control.solver.process import Solver
+from edged_control.solver.process import BUSY, Solver
 from edged_control.status import ControlMeters
 
 MEETING_PERIODS, LONGEST_MEETING_SECONDS = 0.1, 0.5
@@ -153,9 +153,10 @@ class RoundTable:
             return Answer(number=self._number, fault=f"nothing fresh is known of the output of {', '.join(unknown)}")
         self._number += 1
         seconds = now - self._last if math.isfinite(self._last) else 0.0
-        self._last = now
         question = self._question(this, seconds)
         answer = await self._solver.ask(question)
+        if answer.fault != BUSY:
+            self._last = now
         fault = answer.fault or self._unfit(answer, question)
         if fault:
             self._meters.unsolved.inc()

@@ -34,6 +34,8 @@ KILLED_AFTER_QUESTIONS = 3
 FIRST_DELAY_SECONDS, DELAY_CAP_SECONDS = 0.5, 30.0
 ENDED = "the solver ended"
 TOO_LATE = "no answer within"
+BUSY = "the solver has not answered yet"
+"""It was not asked: an answer is owed."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 log = get_logger("control")
@@ -96,7 +98,7 @@ class SolverProcess:
             self._unanswered += 1
             if self._unanswered >= KILLED_AFTER_QUESTIONS:
                 self._kill(process)
-            return Answer(number=question.number, fault="the solver has not answered yet")
+            return Answer(number=question.number, fault=BUSY)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._owed = (question.number, future)
         process.stdin.write(framed(question))

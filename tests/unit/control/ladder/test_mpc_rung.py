@@ -11,6 +11,7 @@ from edged.ports import Action, Order, Outcome, Role
 from edged.types import DecisionPhase
 from edged_control.gate import Mode
 from edged_control.solver.messages import Answer
+from edged_control.solver.process import BUSY
 from tests.unit.control.inline_solver import BAD_ANSWERS, GAIN, InlineSolver, answered, artefact, mpc_rig
 from tests.unit.control.rig import RATE_PER_SECOND, MakeRig, Rig, finish
 
@@ -222,6 +223,16 @@ def test_an_engineer_who_asks_for_auto_trusts_the_model_and_an_operator_does_not
         assert finish(rig.control.desk.act(order)).outcome is Outcome.ACCEPTED
         rig.step(4)
         assert rig.status.rung == rung
+
+
+def test_a_question_that_was_never_put_leaves_its_time_to_the_next(led: tuple[Rig, InlineSolver]) -> None:
+    rig, solver = led
+    solver.spoil = answered(inputs=(), errors=(), solve_seconds=0.0, fault=BUSY)
+    rig.step(2)
+    assert rig.status.rung == "pid"
+    solver.spoil = None
+    rig.step(2)
+    assert [question.seconds for question in solver.questions[-4:]] == pytest.approx([1.0, 2.0, 3.0, 1.0], abs=0.05)
 
 
 def test_a_dead_time_that_is_another_than_the_model_says_is_found_and_told(make_rig: MakeRig) -> None:
