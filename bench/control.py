@@ -6,19 +6,18 @@ import argparse
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.control_contenders import NONE, Dials, LinearMpc, PidPair, SimcPid
+from bench.control_contenders import LinearMpc, PidPair, SimcPid
 from bench.control_floor import least_error
 from bench.control_loop import LOAD_SPAN, Controller, Trace, run
 from bench.control_pictures import draw
 from bench.control_plants import BEYOND, CHANGEOVER, COLD_END, COUPLED, NOMINAL, SCORED, SINGLES, Case, Mismatch
+from bench.control_tunings import EVERYTHING, TOLD, dials_of
 from bench.processes import PROJECT
 from bench.report import Bar, Report, percentile
-from edged_control.mpc.loads import Load
-from edged_control.mpc.multiple import Deviations
 
 SEEDS = (1, 2, 3)
 SETTLED_SPANS = 4.0
@@ -26,38 +25,14 @@ SETTLED_SPANS = 4.0
 SECONDS_PER_MINUTE = 60.0
 PICTURES = PROJECT / "docs" / "pictures"
 
-FURNACE_MAY_BE = Deviations(dead_time=(1.2, 1.4))
-BELT_MAY_BE = Deviations(gain=(1.25,), dead_time=(0.8, 1.2, 1.4))
-"""What the MPC of both takes for possible beside its model; no scored plant is among it."""
-
-LOADS, JUMPS, EVERYTHING = TOLD = ("loads", "jumps", "everything")
-"""Loads that walk, loads that jump too, and a plant that differs from the model too."""
-
-
-def coupled_dials(load: Load, belt_move: float) -> tuple[Dials, Dials]:
-    """Of furnace and belt; `load` is that of the furnace. Loads walk as far in an hour as theirs do."""
-    return (
-        Dials(move=0.05, reference=0.2, load=load, deviations=FURNACE_MAY_BE),
-        Dials(move=belt_move, reference=0.0, load=Load(0.3, jump=0.5), deviations=BELT_MAY_BE),
-    )
-
-
-PLAIN = Dials(move=0.1, reference=0.4, disturbance_lag=0.5, disturbance_settling=0.2)
-DIALS = {
-    "furnace": (PLAIN,),
-    "mould": (PLAIN,),
-    "lehr": (PLAIN,),
-    "belt": (Dials(move=0.3, reference=0.6, disturbance_lag=0.5, disturbance_settling=0.5),),
-    "pressure": (PLAIN,),
-    "glass": coupled_dials(Load(0.5, jump=1.5), belt_move=0.5),
-    "cold-end": coupled_dials(Load(0.5, jump=1.5), belt_move=0.1),
-    "changeover": coupled_dials(Load(2.0, jump=5.0), belt_move=0.1),
-}
-"""Found on the plants of TUNED_ON; the belt alone is slower so that it travels less than its PID."""
 PAIR_FILTERS = {"glass": (0.4, 0.8), "cold-end": (0.3, 0.1), "changeover": (0.3, 0.1)}
 """The filters with which each PID of a pair has the least error; with a light one the furnace runs into its rate."""
 
+BARS, BARS_TOLD = (1.0, 1.25), (0.9, 1.15)
+"""Of a single loop, nominal and worst: with any MPC, and with one that expects what may come."""
+
 COUPLES = (COUPLED, COLD_END, CHANGEOVER)
+CASES = (*SINGLES, *COUPLES)
 
 Maker = Callable[[Case], Controller]
 
@@ -113,7 +88,7 @@ class Comparison:
 
     def __init__(self, seeds: Sequence[int], told: str = EVERYTHING, plants: Sequence[Mismatch] = SCORED) -> None:
         self.seeds = seeds
-        self._told = told
+        self.told = told
         self._plants = plants
         self.report = Report(
             "control", ("loop", "against", "plant", "output", "IAE ratio", "travel ratio", "min out MPC", "min out PID")
@@ -149,7 +124,7 @@ class Comparison:
         """The MPC's runs are the same whoever it is compared with."""
         key = (case.name, mismatch.name)
         if key not in self._known:
-            self._known[key] = self._runs(case, mismatch, partial(_mpc, case, self._told))
+            self._known[key] = self._runs(case, mismatch, partial(_mpc, case, self.told))
         return self._known[key]
 
     def _runs(self, case: Case, mismatch: Mismatch, make: Callable[[], Controller]) -> tuple[Score, ...]:
@@ -163,15 +138,16 @@ class Comparison:
         return tuple(total([score(case, trace, at) for trace in traces]) for at in range(len(case.outputs)))
 
 
-def singles(comparison: Comparison) -> None:
-    """Every single loop against its filtered SIMC PID."""
-    for case in SINGLES:
+def singles(comparison: Comparison, cases: Sequence[Case]) -> None:
+    """Single loops, each against its filtered SIMC PID."""
+    nominal, worst = BARS_TOLD if comparison.told == EVERYTHING else BARS
+    for case in cases:
         found = comparison.case(case, "PID", SimcPid)
         errors = [one.mpc[0].error / one.pid[0].error for one in found]
         travel = sum(one.mpc[0].travel for one in found) / sum(one.pid[0].travel for one in found)
         comparison.report.bars += [
-            Bar(f"{case.name}: IAE, nominal", errors[0], 1.0),
-            Bar(f"{case.name}: IAE, worst mismatch", max(errors), 1.25),
+            Bar(f"{case.name}: IAE, nominal", errors[0], nominal),
+            Bar(f"{case.name}: IAE, worst mismatch", max(errors), worst),
             Bar(f"{case.name}: movement", travel, 0.75),
             Bar(f"{case.name}: offset, noise deviations", max(abs(one.mpc[0].offset) for one in found), 2.0),
         ]
@@ -202,18 +178,18 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the comparison; exit status 1 when a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench control", description=__doc__)
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="noise seeds per plant")
-    parser.add_argument("--only", choices=[case.name for case in COUPLES], help="this coupled plant alone")
-    parser.add_argument("--told", choices=TOLD, default=EVERYTHING, help="what the MPC of furnace and belt expects")
+    parser.add_argument("--only", choices=[case.name for case in CASES], help="this plant alone")
+    parser.add_argument("--told", choices=TOLD, default=EVERYTHING, help="what the MPC expects (default: %(default)s)")
     parser.add_argument("--beyond", action="store_true", help="on plants further from the model than anybody expects")
     parser.add_argument("--pictures", type=Path, help=f"draw the responses into this folder ({PICTURES})")
     options = parser.parse_args(arguments)
     plants = BEYOND if options.beyond else SCORED
     comparison = Comparison(tuple(range(1, options.seeds + 1)), options.told, plants)
-    if options.only is None:
-        singles(comparison)
-    chosen = [case for case in COUPLES if options.only in (None, case.name)]
+    chosen = [case for case in CASES if options.only in (None, case.name)]
+    singles(comparison, [case for case in chosen if case in SINGLES])
     for case in chosen:
-        coupled(comparison, case)
+        if case in COUPLES:
+            coupled(comparison, case)
     report = comparison.report
     milliseconds = [1000.0 * seconds for seconds in comparison.solve_seconds]
     report.figures = {
@@ -225,7 +201,7 @@ def main(arguments: Sequence[str]) -> int:
     }
     report.bars.append(Bar("MPC faults", comparison.faults, 0))
     if options.pictures is not None:
-        for case in (*(SINGLES if options.only is None else ()), *chosen):
+        for case in chosen:
             rival: Controller = SimcPid(case) if case in SINGLES else _decoupled(case)
             traces = {"PID": run(case, NOMINAL, rival, 1), "MPC": run(case, NOMINAL, _mpc(case), 1)}
             draw(case, traces, options.pictures / f"control-{case.name}.png")
@@ -233,14 +209,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _mpc(case: Case, told: str = EVERYTHING) -> Controller:
-    return LinearMpc(case, [_less(dial, told) for dial in DIALS[case.name]])
-
-
-def _less(dial: Dials, told: str) -> Dials:
-    """A tuning for whoever is told less of what may come."""
-    if told == EVERYTHING or dial.load is None:
-        return dial
-    return replace(dial, deviations=NONE, load=dial.load if told == JUMPS else Load(dial.load.per_hour))
+    return LinearMpc(case, dials_of(case, told))
 
 
 def _decoupled(case: Case) -> Controller:

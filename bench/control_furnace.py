@@ -16,10 +16,11 @@ from functools import partial
 import numpy as np
 import uvloop
 
-from bench.control import PLAIN, Score, score, total
+from bench.control import Score, score, total
 from bench.control_contenders import LinearMpc, SimcPid
 from bench.control_loop import Controller, run
 from bench.control_plants import Case, Path
+from bench.control_tunings import PLAIN
 from bench.furnace_plant import (
     INPUT,
     MISMATCHES,
