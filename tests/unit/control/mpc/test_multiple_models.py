@@ -20,7 +20,7 @@ BELT = ProcessModel((Port("belt", "m/min"),), (Port("thickness", "mm"),), ((Chan
 LIMITS = (InputLimits(50.0, 200.0, 1.0),)
 NOISE = 0.005
 TUNING = MpcTuning(1.0, 80.0, (0.02,), (1.0,), (0.0,), (DisturbanceTuning(0.0, 10.0),), (Load(3.0),), (NOISE,))
-DEVIATIONS = (Deviations(gain=(1.3,), dead_time=(1.25, 1.5)),)
+DEVIATIONS = (Deviations(gain=(1.3,), dead_time=(0.8, 1.25, 1.5)),)
 
 
 def bank() -> MultipleModelMpc:
