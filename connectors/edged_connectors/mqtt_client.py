@@ -54,8 +54,19 @@ class MqttClient(aiomqtt.Client):
             self._disconnected.set_exception(fault)
 
     def _on_socket_open(self, client: paho.Client, userdata: Any, sock: Any) -> None:
-        super()._on_socket_open(client, userdata, sock)
-        self._loop.call_soon_threadsafe(self._loop.add_reader, sock.fileno(), self._read_packets)
+        """Called in the thread that connects."""
+        del client, userdata
+        self._loop.call_soon_threadsafe(self._watch, sock)
+
+    def _watch(self, sock: Any) -> None:
+        """Reads when something comes, unless it is closed already, or was reset."""
+        if sock.fileno() < 0:
+            return
+        self._misc_task = self._loop.create_task(self._misc_loop())
+        try:
+            self._loop.add_reader(sock.fileno(), self._read_packets)
+        except (OSError, RuntimeError):
+            self._read_packets()
 
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
         del client, userdata
