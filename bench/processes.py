@@ -9,13 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 STOP_SECONDS = 15.0
 READY_SECONDS = 60.0
@@ -149,8 +150,8 @@ class Stack:
         core: int | None = None,
     ) -> Process:
         """Starts a process under a name; a name is used again after its process ended."""
-        process = Process(name, arguments, self.folder, environment=environment, core=core)
-        self.processes[name] = process
+        with held_signals():
+            process = self.processes[name] = Process(name, arguments, self.folder, environment=environment, core=core)
         return process
 
     def stop(self) -> None:
@@ -171,6 +172,24 @@ def on_stop(act: Callable[[], None]) -> None:
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
+
+
+@contextlib.contextmanager
+def held_signals() -> Iterator[None]:
+    """Whoever stops waits until what is started here is known to its stack: nobody would stop it otherwise."""
+    caught: list[int] = []
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in STOP_SIGNALS:
+            if callable(signal.getsignal(number)):
+                before[number] = signal.signal(number, lambda struck, _: caught.append(struck))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for struck in caught:
+            signal.raise_signal(struck)
 
 
 def leave() -> None:
