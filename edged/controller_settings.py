@@ -19,7 +19,7 @@ OTHER = Field(ge=0.2, le=5)
 GainFactors = Annotated[tuple[Annotated[float, MORE], ...], Field(max_length=6)]
 DeadTimeFactors = Annotated[tuple[Annotated[float, OTHER], ...], Field(max_length=6)]
 MOST_MODELS = 36
-"""Each follows the plant in every period, and takes the solver a tenth of a second to set up."""
+"""Each follows the plant in every period, and takes the solver its time to set up."""
 
 
 class PidSettings(Section):
